@@ -1,0 +1,52 @@
+"""What a request may use: one of each per process, opened and closed with the app."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.refresh import Servings
+from bandit.db.pool import Database
+from bandit.decide import Decider
+from bandit.errors import SetupError
+from bandit.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """The things that live as long as the process."""
+
+    database: Database
+    decider: Decider
+    servings: Servings
+
+
+@asynccontextmanager
+async def process(settings: Settings) -> AsyncIterator[Process]:
+    """Open the database and keep models fresh until the block ends."""
+    if settings.database_url is None:
+        raise SetupError("expected DATABASE_URL; `segbandit serve` sets it for the processes it starts.")
+    database = Database(settings.database_url, size=settings.pool_size)
+    await database.open()
+    servings = Servings(database, settings.poll_seconds)
+    refreshing = asyncio.create_task(servings.run())
+    try:
+        yield Process(database, Decider(database), servings)
+    finally:
+        refreshing.cancel()
+        with suppress(asyncio.CancelledError):
+            await refreshing
+        servings.close()
+        await database.close()
+
+
+def _of(request: Request) -> Process:
+    return cast(Process, request.app.state.process)
+
+
+Here = Annotated[Process, Depends(_of)]

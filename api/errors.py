@@ -1,0 +1,69 @@
+"""Every error leaves in one shape, with a status that says whose turn it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+import structlog
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from api.schemas import ErrorAnswer, ErrorBody
+from bandit import errors
+
+_log = structlog.get_logger()
+_STATUS: dict[type[errors.SegbanditError], int] = {
+    errors.InvalidInputError: 422,
+    errors.TooLargeError: 413,
+    errors.NotFoundError: 404,
+    errors.ConflictError: 409,
+    errors.UnavailableError: 503,
+}
+
+
+def install(app: FastAPI) -> None:
+    """Make the app answer every failure in the one shape."""
+    app.add_exception_handler(errors.SegbanditError, _ours)
+    app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _ours(_: Request, error: Exception) -> Response:
+    if not isinstance(error, errors.SegbanditError):
+        raise error
+    status = _STATUS.get(type(error), 500)
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    return _answer(status, error.code, error.message, error.target, error.details, headers)
+
+
+async def _framework(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 404:
+        message = f"expected a path of this service, got {request.url.path!r}; see /docs."
+        return _answer(404, "not_found", message, "path")
+    if error.status_code == 405:
+        message = f"expected another method for {request.url.path!r}, got {request.method}; see /docs."
+        return _answer(405, "method_not_allowed", message, "method", headers=error.headers)
+    return _answer(error.status_code, "http_error", str(error.detail), None, headers=error.headers)
+
+
+async def _unexpected(request: Request, error: Exception) -> Response:
+    _log.error("unexpected error", path=request.url.path, exc_info=error)
+    message = (
+        "expected to answer, but failed in a way nobody foresaw; it was logged. Repeat the call or tell us."
+    )
+    return _answer(500, "internal_error", message, None)
+
+
+def _answer(
+    status: int,
+    code: str,
+    message: str,
+    target: str | None,
+    details: tuple[str, ...] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    body = ErrorAnswer(error=ErrorBody(code=code, message=message, target=target, details=list(details)))
+    return Response(msgspec.json.encode(body), status, headers, "application/json")

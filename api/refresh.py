@@ -1,0 +1,84 @@
+"""The bandits this process serves, swapped for newer ones while requests are in flight.
+
+Everything that uses a model runs in the event loop's thread and holds it only between two awaits, so after a
+swap nobody uses the old one and its memory is given back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from contextlib import suppress
+
+import structlog
+
+from bandit import decide
+from bandit.db.pool import Database
+from bandit.decide import Serving
+from bandit.errors import NotFoundError, SegbanditError
+
+_log = structlog.get_logger()
+
+
+class Servings:
+    """Loads bandits when they are first asked for and keeps them fresh. `run` beside the requests."""
+
+    def __init__(self, database: Database, poll_seconds: float) -> None:
+        self._database = database
+        self._poll_seconds = poll_seconds
+        self._servings: dict[str, Serving] = {}
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._changed = asyncio.Event()
+
+    async def get(self, bandit_key: str) -> Serving:
+        """The bandit to serve; valid until the next await.
+
+        Raises:
+            NotFoundError: no such bandit.
+            UnavailableError: it is not loaded yet, and the database is away.
+        """
+        serving = self._servings.get(bandit_key)
+        return serving if serving is not None else await self._load(bandit_key, replace=False)
+
+    async def refresh(self) -> None:
+        """Swap every bandit of which there is a newer configuration or model."""
+        for bandit_key in await decide.outdated(self._database, list(self._servings.values())):
+            await self._load(bandit_key, replace=True)
+
+    async def run(self) -> None:
+        """Refresh when told of a change, and every so often in case nobody told; for ever."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(decide.watch(self._database, self._changed.set))
+            group.create_task(self._refresh_for_ever())
+
+    def close(self) -> None:
+        """Free all models."""
+        for serving in self._servings.values():
+            serving.close()
+        self._servings.clear()
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), self._poll_seconds)
+            self._changed.clear()
+            try:
+                await self.refresh()
+            except SegbanditError as error:  # what is loaded goes on being served
+                _log.warning("not refreshed", error=error.message)
+                await asyncio.sleep(self._poll_seconds)
+
+    async def _load(self, bandit_key: str, *, replace: bool) -> Serving:
+        async with self._locks[bandit_key]:
+            old = self._servings.get(bandit_key)
+            if old is not None and not replace:
+                return old
+            try:
+                new = await decide.load(self._database, bandit_key)
+            except NotFoundError:
+                del self._locks[bandit_key]  # or unknown keys would fill the memory
+                raise
+            self._servings[bandit_key] = new
+            if old is not None:
+                old.close()
+            return new

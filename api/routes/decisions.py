@@ -1,0 +1,88 @@
+"""Decisions: make one or many, activate, look up."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from api import body
+from api.answer import answer
+from api.deps import Here
+from api.schemas import (
+    Activation,
+    BatchAnswer,
+    BatchRequest,
+    DecisionAnswer,
+    DecisionRecord,
+    DecisionRequest,
+    decision_answer,
+    decision_record,
+    documented,
+)
+from bandit import feedback
+from bandit.types import DecisionInput
+
+router = APIRouter(prefix="/v1", tags=["decisions"])
+_INPUT = {"subject": "s-4711", "context": {"device": {"os": "ios", "width": 390}, "returning": True}}
+_ANSWER = {
+    "decision_id": "019b76da-a800-7c4e-9d1f-3a5b8c2e7f60",
+    "action": {"action_id": "summer", "segment": "bargain-hunters", "payload": {"image": "/summer.avif"}},
+    "probability": 0.93,
+    "action_probs": [
+        {"action_id": "summer", "probability": 0.93},
+        {"action_id": "new-in", "probability": 0.07},
+    ],
+    "model_version": 12,
+    "mode": "online",
+    "explored": False,
+}
+
+
+@router.post(
+    "/decisions",
+    **documented(
+        201,
+        DecisionAnswer,
+        body=DecisionRequest,
+        body_example={"bandit_key": "hero", **_INPUT},
+        example=_ANSWER,
+    ),
+)
+async def decide(request: Request, here: Here) -> Response:
+    """Choose an action for one context. Answered once it is committed; the same id gives the same answer."""
+    asked = await body.read(request, DecisionRequest)
+    serving = await here.servings.get(asked.bandit_key)
+    return answer(201, decision_answer(await here.decider.decide(serving, _input(asked))))
+
+
+@router.post(
+    "/decisions:batch",
+    **documented(
+        201, BatchAnswer, body=BatchRequest,
+        body_example={"bandit_key": "hero", "decisions": [_INPUT]}, example={"decisions": [_ANSWER]},
+    ),
+)  # fmt: skip
+async def decide_batch(request: Request, here: Here) -> Response:
+    """Choose for up to 1,000 contexts (4 MiB): all are committed or, on any error, none."""
+    asked = await body.read(request, BatchRequest, max_bytes=body.MAX_BATCH_BYTES)
+    serving = await here.servings.get(asked.bandit_key)
+    made = await here.decider.decide_many(serving, asked.decisions)
+    return answer(201, BatchAnswer(decisions=[decision_answer(decision) for decision in made]))
+
+
+@router.post("/decisions/{decision_id:path}/activate", **documented(200, Activation))
+async def activate(decision_id: str, here: Here) -> Response:
+    """Say that a deferred decision was really shown; only then is it learned from."""
+    activated = await feedback.activate(here.database, decision_id)
+    return answer(200, Activation(decision_id=decision_id, activated=activated))
+
+
+@router.get("/decisions/{decision_id:path}", **documented(200, DecisionRecord))
+async def get_decision(decision_id: str, here: Here) -> Response:
+    """Everything that was logged about a decision, and its rewards."""
+    decision = await here.decider.find(decision_id)
+    rewards, settled = await feedback.received(here.database, decision_id)
+    return answer(200, decision_record(decision, rewards, settled))
+
+
+def _input(asked: DecisionRequest) -> DecisionInput:
+    return DecisionInput(**{name: getattr(asked, name) for name in DecisionInput.__struct_fields__})

@@ -1,0 +1,38 @@
+"""Rewards: raw events, one or many, in whatever order they come."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from api import body
+from api.answer import answer
+from api.deps import Here
+from api.schemas import RewardAnswer, RewardBatch, documented
+from bandit import feedback
+from bandit.types import RewardEvent
+
+router = APIRouter(prefix="/v1", tags=["rewards"])
+_EXAMPLE = {
+    "decision_id": "019b76da-a800-7c4e-9d1f-3a5b8c2e7f60",
+    "kind": "click",
+    "value": 1,
+    "event_id": "evt-1",
+    "occurred_at": "2026-11-21T10:00:00Z",
+    "source": "web",
+}
+
+
+@router.post(
+    "/rewards", **documented(202, RewardAnswer, body=[RewardEvent, RewardBatch], body_example=_EXAMPLE)
+)
+async def reward(request: Request, here: Here) -> Response:
+    """Keep one event, or up to 1,000 as {"rewards": [...]}. (source, event_id) counts once.
+
+    Each event gets a line: accepted, duplicate, or orphan (kept, and joined when its decision arrives).
+    """
+    raw = await body.read_json(request, max_bytes=body.MAX_BATCH_BYTES)
+    if isinstance(raw, dict) and "rewards" in raw:
+        events = body.convert(raw, RewardBatch).rewards
+    else:
+        events = [body.convert(raw, RewardEvent)]
+    return answer(202, RewardAnswer(results=await feedback.accept(here.database, events)))

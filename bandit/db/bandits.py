@@ -1,0 +1,139 @@
+"""Bandits and their append-only configuration versions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from bandit.db.pool import CHANGED, WORK, Connection, notify
+from bandit.errors import NotFoundError
+from bandit.types import Bandit, BanditConfig
+
+_SELECT = """
+    SELECT b.bandit_key, c.config_version, c.config, b.salt, b.created_at,
+           b.archived_at IS NOT NULL AS archived
+    FROM bandits b JOIN bandit_configs c USING (bandit_key)
+"""
+_decode_config = msgspec.json.Decoder(BanditConfig).decode
+
+
+def learning_digest(config: BanditConfig) -> str:
+    """A fingerprint of what learning depends on: models with the same one are folds of the same kind."""
+    settings = msgspec.json.encode((config.policy, config.reward.clip))
+    return hashlib.sha256(settings).hexdigest()
+
+
+async def insert(connection: Connection, bandit: Bandit) -> bool:
+    """Create a bandit with its first configuration; False if the key is taken."""
+    created = await connection.fetchval(
+        """INSERT INTO bandits (bandit_key, salt, config_version, created_at) VALUES ($1, $2, $3, $4)
+           ON CONFLICT DO NOTHING RETURNING true""",
+        bandit.bandit_key,
+        bandit.salt,
+        bandit.config_version,
+        bandit.created_at,
+    )
+    if created:
+        await _insert_config(connection, bandit)
+    return bool(created)
+
+
+async def update(connection: Connection, bandit: Bandit) -> None:
+    """Write the next configuration version of a bandit that was read with `lock=True`, and tell everybody."""
+    await _insert_config(connection, bandit)
+    await connection.execute(
+        "UPDATE bandits SET config_version = $2 WHERE bandit_key = $1",
+        bandit.bandit_key,
+        bandit.config_version,
+    )
+    await notify(connection, CHANGED, bandit.bandit_key)
+    await notify(connection, WORK, bandit.bandit_key)
+
+
+async def archive(connection: Connection, bandit_key: str) -> None:
+    """Take the bandit out of service; what it has logged and learned stays."""
+    await connection.execute(
+        "UPDATE bandits SET archived_at = coalesce(archived_at, now()) WHERE bandit_key = $1", bandit_key
+    )
+    await notify(connection, CHANGED, bandit_key)
+
+
+async def get(
+    connection: Connection, bandit_key: str, *, config_version: int | None = None, lock: bool = False
+) -> Bandit:
+    """The bandit under its current configuration, or under `config_version`.
+
+    With `lock`, nobody else changes it until the transaction ends.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    row = await connection.fetchrow(
+        _SELECT
+        + " WHERE b.bandit_key = $1 AND c.config_version = coalesce($2, b.config_version)"
+        + (" FOR UPDATE OF b" if lock else ""),
+        bandit_key,
+        config_version,
+    )
+    if row is None:
+        raise NotFoundError(
+            f"bandit_key: expected the key of an existing bandit, got {bandit_key!r}; "
+            "create it with POST /v1/bandits.",
+            target="bandit_key",
+        )
+    return _bandit(row)
+
+
+async def listed(connection: Connection) -> list[Bandit]:
+    """All bandits, by key."""
+    rows = await connection.fetch(
+        _SELECT + " WHERE c.config_version = b.config_version ORDER BY b.bandit_key"
+    )
+    return [_bandit(row) for row in rows]
+
+
+class ConfigCache:
+    """Configuration versions never change, so each is read and decoded once per process."""
+
+    def __init__(self, size: int = 1_000) -> None:
+        self._size = size
+        self._configs: dict[tuple[str, int], BanditConfig] = {}
+
+    async def get(
+        self, connection: Connection, versions: Iterable[tuple[str, int]]
+    ) -> dict[tuple[str, int], BanditConfig]:
+        """The configurations for these (bandit_key, config_version) pairs."""
+        wanted = set(versions)
+        missing = sorted(wanted - self._configs.keys())
+        if missing:
+            rows = await connection.fetch(
+                """SELECT c.bandit_key, c.config_version, c.config FROM bandit_configs c
+                   JOIN unnest($1::text[], $2::int[]) AS w (bandit_key, config_version)
+                   USING (bandit_key, config_version)""",
+                [key for key, _ in missing],
+                [version for _, version in missing],
+            )
+            if len(self._configs) + len(rows) > self._size:
+                self._configs = {pair: c for pair, c in self._configs.items() if pair in wanted}
+            for row in rows:
+                self._configs[row["bandit_key"], row["config_version"]] = _decode_config(row["config"])
+        return {pair: self._configs[pair] for pair in wanted}
+
+
+async def _insert_config(connection: Connection, bandit: Bandit) -> None:
+    await connection.execute(
+        """INSERT INTO bandit_configs (bandit_key, config_version, config, learning_digest, terminal_kinds)
+           VALUES ($1, $2, $3, $4, $5)""",
+        bandit.bandit_key,
+        bandit.config_version,
+        msgspec.json.encode(bandit.config).decode(),
+        learning_digest(bandit.config),
+        bandit.config.terminal_kinds,
+    )
+
+
+def _bandit(row: Any) -> Bandit:
+    return Bandit(**{**row, "config": _decode_config(row["config"])})

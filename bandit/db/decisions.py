@@ -1,0 +1,203 @@
+"""Decisions, the claims on their ids, and which of them wait to be settled.
+
+A decision's partition is known from its id: the service's own ids are UUIDv7 whose time is `decided_at`; ids
+given by callers are claimed in `decision_claims`, which makes them unique across partitions.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from bandit.db.bandits import ConfigCache
+from bandit.db.pool import Connection
+from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice
+
+_COLUMNS = (
+    "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
+    "positions pmf chosen draw model_version config_version mode activated_at"
+).split()
+_UNSETTLED_COLUMNS = (
+    "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
+    "positions pmf chosen draw model_version config_version mode activated_at"
+).split()
+_decode_actions = msgspec.json.Decoder(list[Action]).decode
+_decode_choice = msgspec.json.Decoder(LoggedChoice).decode
+
+
+def new_id(now: datetime, random_bits: int) -> str:
+    """A UUIDv7 (RFC 9562): 48 bits of `now` in milliseconds, then 74 of the 80 random bits.
+
+    >>> new_id(datetime(2026, 1, 1, tzinfo=UTC), 0)
+    '019b76da-a800-7000-8000-000000000000'
+    """
+    milliseconds = round(now.timestamp() * 1000)
+    high = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
+    return str(uuid.UUID(int=high | 0x2 << 62 | random_bits & (1 << 62) - 1))
+
+
+def time_of(decision_id: str) -> datetime | None:
+    """The time inside an id of the service's own form, else None.
+
+    >>> time_of("019b76da-a800-7000-8000-000000000000")
+    datetime.datetime(2026, 1, 1, 0, 0, tzinfo=datetime.timezone.utc)
+    >>> time_of("order-17")
+    """
+    if len(decision_id) != 36 or decision_id[14] != "7":
+        return None
+    try:
+        parsed = uuid.UUID(decision_id)
+        return datetime.fromtimestamp((parsed.int >> 80) / 1000, UTC) if str(parsed) == decision_id else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+async def claim(connection: Connection, decisions: Sequence[Decision]) -> set[str]:
+    """Claim the ids that callers gave; the ids that were still free, which are now this transaction's.
+
+    Waits for a concurrent transaction that claims the same id, so exactly one wins.
+    """
+    by_id = {decision.decision_id: decision.decided_at for decision in reversed(decisions)}
+    ids = sorted(by_id)  # one order for everybody, so that two batches cannot wait for each other
+    rows = await connection.fetch(
+        """INSERT INTO decision_claims (decision_id, decided_at)
+           SELECT w.id, w.decided_at
+           FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w (id, decided_at, own_time)
+           WHERE NOT EXISTS (SELECT FROM decisions d WHERE d.decision_id = w.id AND d.decided_at = w.own_time)
+           ORDER BY w.id
+           ON CONFLICT DO NOTHING RETURNING decision_id""",
+        ids,
+        [by_id[i] for i in ids],
+        [time_of(i) for i in ids],
+    )
+    return {row["decision_id"] for row in rows}
+
+
+async def insert(connection: Connection, decisions: Sequence[Decision], due: Sequence[datetime]) -> None:
+    """Write decisions whose ids are free; those not deferred begin to wait until `due` for their reward."""
+    await connection.copy_records_to_table(
+        "decisions", columns=_COLUMNS, records=[_record(decision) for decision in decisions]
+    )
+    waiting = [
+        (d.decision_id, d.bandit_key, d.decided_at, due_at)
+        for d, due_at in zip(decisions, due, strict=True)
+        if not d.asked.deferred
+    ]
+    if waiting:
+        await connection.copy_records_to_table("unsettled", columns=_UNSETTLED_COLUMNS, records=waiting)
+
+
+async def locate(connection: Connection, decision_ids: Iterable[str]) -> dict[str, tuple[datetime, str]]:
+    """For each id that exists: its decided_at and its bandit_key."""
+    rows = await connection.fetch(
+        """SELECT d.decision_id, d.decided_at, d.bandit_key
+           FROM unnest($1::text[], $2::timestamptz[]) AS w (id, own_time)
+           LEFT JOIN decision_claims c ON c.decision_id = w.id
+           JOIN decisions d ON d.decision_id = w.id AND d.decided_at = coalesce(c.decided_at, w.own_time)""",
+        *_with_times(decision_ids),
+    )
+    return {row["decision_id"]: (row["decided_at"], row["bandit_key"]) for row in rows}
+
+
+async def fetch(
+    connection: Connection, configs: ConfigCache, places: Iterable[tuple[str, datetime]]
+) -> dict[str, Decision]:
+    """The decisions at these (decision_id, decided_at), by id."""
+    wanted = list(places)
+    rows = await connection.fetch(
+        """SELECT d.* FROM unnest($1::text[], $2::timestamptz[]) AS w (id, decided_at)
+           JOIN decisions d ON d.decision_id = w.id AND d.decided_at = w.decided_at""",
+        [decision_id for decision_id, _ in wanted],
+        [decided_at for _, decided_at in wanted],
+    )
+    known = await configs.get(connection, {(row["bandit_key"], row["config_version"]) for row in rows})
+    return {
+        row["decision_id"]: _decision(row, known[row["bandit_key"], row["config_version"]]) for row in rows
+    }
+
+
+async def activate(connection: Connection, place: tuple[str, datetime], wait: timedelta) -> bool:
+    """Mark a deferred decision as shown and let it wait for its reward; False if it already was."""
+    row = await connection.fetchrow(
+        """UPDATE decisions SET activated_at = now()
+           WHERE decision_id = $1 AND decided_at = $2 AND deferred AND activated_at IS NULL
+           RETURNING bandit_key, activated_at""",
+        *place,
+    )
+    if row is None:
+        return False
+    await connection.execute(
+        "INSERT INTO unsettled (decision_id, decided_at, bandit_key, due_at) VALUES ($1, $2, $3, $4)",
+        *place,
+        row["bandit_key"],
+        row["activated_at"] + wait,
+    )
+    return True
+
+
+def _with_times(decision_ids: Iterable[str]) -> tuple[list[str], list[datetime | None]]:
+    ids = list(decision_ids)
+    return ids, [time_of(i) for i in ids]
+
+
+def _record(decision: Decision) -> tuple[Any, ...]:
+    asked = decision.asked
+    every = decision.positions == list(range(len(decision.pmf)))
+    return (
+        decision.decision_id,
+        decision.decided_at,
+        decision.bandit_key,
+        asked.subject,
+        _json(asked.context),
+        None if asked.actions is None else _json(asked.actions),
+        asked.excluded_actions,
+        asked.deferred,
+        None if asked.logged_choice is None else _json(asked.logged_choice),
+        None if every else decision.positions,
+        decision.pmf,
+        decision.chosen,
+        decision.draw,
+        decision.model_version,
+        decision.config_version,
+        decision.mode,
+        decision.activated_at,
+    )
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _decision(row: Any, config: BanditConfig) -> Decision:
+    actions = None if row["actions"] is None else _decode_actions(row["actions"])
+    choice = row["logged_choice"]
+    own_time = time_of(row["decision_id"])
+    positions = row["positions"] or list(range(len(row["pmf"])))
+    all_actions = actions or config.actions
+    return Decision(
+        decision_id=row["decision_id"],
+        bandit_key=row["bandit_key"],
+        decided_at=row["decided_at"],
+        asked=DecisionInput(
+            subject=row["subject"],
+            context=msgspec.json.decode(row["context"]),
+            actions=actions,
+            excluded_actions=row["excluded_actions"],
+            decision_id=None if own_time == row["decided_at"] else row["decision_id"],
+            deferred=row["deferred"],
+            logged_choice=None if choice is None else _decode_choice(choice),
+        ),
+        offered=[all_actions[position] for position in positions],
+        positions=positions,
+        pmf=row["pmf"],
+        chosen=row["chosen"],
+        draw=row["draw"],
+        model_version=row["model_version"],
+        config_version=row["config_version"],
+        mode=row["mode"],
+        activated_at=row["activated_at"],
+    )

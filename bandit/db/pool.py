@@ -1,0 +1,143 @@
+"""Connections to one PostgreSQL: a pool that turns its absence into `UnavailableError`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from bandit.errors import UnavailableError
+
+#: What asyncpg raises when the server is away, restarting or refusing new connections.
+AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+)
+#: An asyncpg connection, or a pool's proxy for one; the library ships no types.
+Connection: TypeAlias = Any
+
+#: Something about this bandit changed: a model was published or its configuration was.
+CHANGED = "segbandit_changed"
+#: There may be something to settle for this bandit.
+WORK = "segbandit_work"
+
+
+def address(url: str) -> str:
+    """The address as the driver wants it, whatever driver the user's form of it names.
+
+    >>> address("postgresql+psycopg://me@host/db")
+    'postgresql://me@host/db'
+    """
+    return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+
+
+async def connect(url: str) -> Connection:
+    """One connection outside any pool, for whoever holds locks or listens."""
+    with_timeout = asyncpg.connect(address(url), timeout=10, command_timeout=600)
+    try:
+        return await with_timeout
+    except AWAY as error:
+        raise _unavailable(error) from error
+
+
+class Database:
+    """A pool of connections. `open` before use, `close` after."""
+
+    def __init__(self, url: str, *, size: int) -> None:
+        self.url = url
+        self._size = size
+        self._pool: asyncpg.Pool | None = None
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            UnavailableError: no server answers there.
+        """
+        try:
+            self._pool = await asyncpg.create_pool(
+                address(self.url), min_size=1, max_size=self._size, timeout=10, command_timeout=60
+            )
+        except AWAY as error:
+            raise _unavailable(error) from error
+
+    async def close(self) -> None:
+        """Let running statements end, then disconnect."""
+        if self._pool is not None:
+            await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection without a transaction: each statement stands alone.
+
+        Raises:
+            UnavailableError: the server is away, or went away meanwhile.
+        """
+        if self._pool is None:
+            raise UnavailableError("expected an open database, got one that was never opened or is closed.")
+        try:
+            async with self._pool.acquire() as connection:
+                yield connection
+        except AWAY as error:
+            raise _unavailable(error) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside one transaction: committed at the end, rolled back on any error.
+
+        Raises:
+            UnavailableError: as for `connection`; whether the transaction was committed is then unknown.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def ping(self) -> None:
+        """Ask the server for a sign of life.
+
+        Raises:
+            UnavailableError: none came.
+        """
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+
+def _unavailable(error: BaseException) -> UnavailableError:
+    return UnavailableError(
+        f"expected PostgreSQL to answer, got {type(error).__name__}: {error}. Nothing can be promised "
+        "until it is back; repeat the call then."
+    )
+
+
+async def listen(url: str, channel: str, heard: Callable[[str], None], ready: Callable[[], None]) -> None:
+    """Call `heard` with the payload of each notification, for ever, reconnecting when the server was away.
+
+    `ready` is called after each (re)connection: what was notified before it may have been missed.
+    """
+    while True:
+        try:
+            connection = await connect(url)
+            lost = asyncio.Event()
+            connection.add_termination_listener(lambda _: lost.set())  # noqa: B023 awaited in this round
+            await connection.add_listener(channel, lambda *args: heard(args[3]))
+            ready()
+            try:
+                await lost.wait()
+            finally:
+                await connection.close(timeout=1)
+        except (UnavailableError, *AWAY):
+            await asyncio.sleep(0.5)
+
+
+async def notify(connection: Connection, channel: str, payload: str) -> None:
+    """Tell every listener, when the surrounding transaction commits."""
+    await connection.execute("SELECT pg_notify($1, $2)", channel, payload)

@@ -1,0 +1,56 @@
+"""Raw reward events, and the signals that tell the learner which of them may settle a decision at once."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from bandit.db.pool import Connection
+from bandit.types import ReceivedEvent
+
+
+async def insert(connection: Connection, events: Sequence[ReceivedEvent]) -> set[tuple[str, str]]:
+    """Keep these events; the (source, event_id) pairs that were new."""
+    rows = await connection.fetch(
+        """INSERT INTO reward_events (source, event_id, decision_id, kind, value, occurred_at, received_at)
+           SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[],
+                                $6::timestamptz[], $7::timestamptz[])
+               AS e (source, event_id, decision_id, kind, value, occurred_at, received_at)
+           ORDER BY source, event_id
+           ON CONFLICT DO NOTHING RETURNING source, event_id""",
+        [e.source for e in events],
+        [e.event_id for e in events],
+        [e.decision_id for e in events],
+        [e.kind for e in events],
+        [e.value for e in events],
+        [e.occurred_at for e in events],
+        [e.received_at for e in events],
+    )
+    return {(row["source"], row["event_id"]) for row in rows}
+
+
+async def signal(connection: Connection, events: Sequence[ReceivedEvent]) -> None:
+    """Point the learner at events that may settle their decision at once."""
+    if events:
+        await connection.copy_records_to_table(
+            "reward_signals",
+            columns=["source", "event_id", "decision_id", "kind"],
+            records=[(e.source, e.event_id, e.decision_id, e.kind) for e in events],
+        )
+
+
+async def for_decisions(
+    connection: Connection, decision_ids: Iterable[str]
+) -> defaultdict[str, list[ReceivedEvent]]:
+    """All events of each decision, in no particular order."""
+    rows = await connection.fetch(
+        """SELECT decision_id, source, event_id, kind, value, occurred_at, received_at
+           FROM reward_events WHERE decision_id = ANY($1::text[])""",
+        list(decision_ids),
+    )
+    found: defaultdict[str, list[ReceivedEvent]] = defaultdict(list)
+    for row in rows:
+        found[row["decision_id"]].append(msgspec.convert(dict(row), ReceivedEvent))
+    return found

@@ -1,0 +1,317 @@
+"""Use case: choose, record, answer.
+
+`choose` is pure, so an audit repeats it; a decision is answered only after it is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import structlog
+
+from bandit import constraints, features, sampling
+from bandit.db import bandits, decisions, training
+from bandit.db.bandits import ConfigCache
+from bandit.db.pool import CHANGED, Connection, Database, listen
+from bandit.errors import (
+    ConflictError,
+    InvalidInputError,
+    ModelRefusedError,
+    NotFoundError,
+    UnavailableError,
+)
+from bandit.policy import FixedPolicy, Policy, VwPolicy
+from bandit.types import Action, Bandit, Decision, DecisionInput, LoggedChoice, ServedMode
+from bandit.vw import Model
+
+_log = structlog.get_logger()
+#: The most decisions that one commit carries.
+_GROUP = 500
+#: A decision, when its reward is due, and the caller who waits for the commit.
+_Waiting = tuple[Decision, datetime, asyncio.Future[Decision]]
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A bandit as one process serves it: a configuration and a model that nobody changes."""
+
+    bandit: Bandit
+    #: None where the model could not be loaded: the baseline is served.
+    policy: VwPolicy | None
+    model_version: int
+
+    def close(self) -> None:
+        """Free the model."""
+        if self.policy is not None:
+            self.policy.model.close()
+
+
+async def load(
+    database: Database,
+    bandit_key: str,
+    *,
+    config_version: int | None = None,
+    model_version: int | None = None,
+) -> Serving:
+    """The bandit under its current configuration with its newest model, or as it was under these versions.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    async with database.connection() as connection:
+        bandit = await bandits.get(connection, bandit_key, config_version=config_version)
+        if model_version is None:
+            newest = await training.latest(connection, bandit_key)
+            model_version = newest.model.model_version if newest else 0
+        return Serving(bandit, await _policy(connection, bandit, model_version), model_version)
+
+
+async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
+    """Keys of those bandits of which there is a newer configuration or model."""
+    served = {
+        s.bandit.bandit_key: (s.bandit.config_version, s.model_version, s.bandit.archived) for s in servings
+    }
+    async with database.connection() as connection:
+        newest = await training.newest_versions(connection, list(served))
+    return [key for key, versions in newest.items() if versions != served[key]]
+
+
+async def watch(database: Database, changed: Callable[[], None]) -> None:
+    """Call `changed` whenever some bandit's configuration or model may have changed, for ever."""
+    await listen(database.url, CHANGED, heard=lambda _: changed(), ready=changed)
+
+
+async def _policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy | None:
+    if model_version == 0:
+        return VwPolicy(Model.untrained(bandit.config.policy))
+    stored = await training.weights(connection, bandit.bandit_key, model_version)
+    try:
+        if stored is None:
+            raise ModelRefusedError(f"expected model {model_version} in the database, got none.")
+        return VwPolicy(Model.from_bytes(*stored))
+    except (ModelRefusedError, RuntimeError) as error:  # RuntimeError: Vowpal Wabbit's own words
+        _log.error(
+            "model refused", bandit_key=bandit.bandit_key, model_version=model_version, error=str(error)
+        )
+        return None
+
+
+def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:
+    """The decision that this bandit and this model make; the same arguments always give the same one.
+
+    Raises:
+        InvalidInputError: nothing can be chosen from what was asked.
+    """
+    config = serving.bandit.config
+    everything = asked.actions or config.actions
+    positions = constraints.eligible(everything, asked.excluded_actions)
+    offered = [everything[position] for position in positions]
+    draw = sampling.uniform(serving.bandit.salt, decision_id)
+    mode: ServedMode = config.mode
+    if mode == "logging_only" and asked.logged_choice is not None:
+        pmf = _logged(asked.logged_choice, offered)
+        chosen = pmf.index(asked.logged_choice.probability)
+    else:
+        if asked.logged_choice is not None:
+            raise InvalidInputError(
+                f"logged_choice: expected only in mode logging_only, but the bandit is in mode {mode}.",
+                target="logged_choice",
+            )
+        pmf, mode = _distribution(serving, asked, offered)
+        chosen = sampling.draw(pmf, draw)
+    return Decision(
+        decision_id=decision_id,
+        bandit_key=serving.bandit.bandit_key,
+        decided_at=decided_at,
+        asked=asked,
+        offered=offered,
+        positions=positions,
+        pmf=pmf,
+        chosen=chosen,
+        draw=draw,
+        model_version=serving.model_version,
+        config_version=serving.bandit.config_version,
+        mode=mode,
+    )
+
+
+def _distribution(
+    serving: Serving, asked: DecisionInput, offered: Sequence[Action]
+) -> tuple[list[float], ServedMode]:
+    config = serving.bandit.config
+    baseline: Policy = FixedPolicy(config.baseline_action)
+    if config.mode != "online":
+        return baseline.distribution(asked.context, offered), config.mode
+    try:
+        if serving.policy is None:
+            raise ModelRefusedError("expected a model, got none that could be loaded.")
+        return serving.policy.distribution(asked.context, offered), "online"
+    except Exception as error:  # a failed model, however it fails, never fails a decision
+        _log.error(
+            "model failed, baseline served", bandit_key=serving.bandit.bandit_key,
+            model_version=serving.model_version, error=str(error),
+        )  # fmt: skip
+        return baseline.distribution(asked.context, offered), "fallback"
+
+
+def _logged(choice: LoggedChoice, offered: Sequence[Action]) -> list[float]:
+    """Only the probability of what was chosen is known; the others are given as 0."""
+    pmf = [choice.probability if action.action_id == choice.action_id else 0.0 for action in offered]
+    if not any(pmf):
+        raise InvalidInputError(
+            f"logged_choice.action_id: expected one of the offered actions, got {choice.action_id!r}.",
+            target="logged_choice.action_id",
+        )
+    return pmf
+
+
+def _chosen(serving: Serving, asked: DecisionInput) -> Decision:
+    if serving.bandit.archived:
+        raise ConflictError(
+            f"bandit_key: expected a bandit in service, got {serving.bandit.bandit_key!r}, "
+            "which is archived.",
+            target="bandit_key",
+        )
+    features.check(asked.context, "context")
+    if asked.actions is not None:
+        features.check_actions(asked.actions)
+    now = datetime.now(UTC)
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    return choose(serving, asked, asked.decision_id or decisions.new_id(now, secrets.randbits(80)), now)
+
+
+class Decider:
+    """Chooses and records. Decisions that arrive while a commit is under way share the next one.
+
+    An id that was used before gives the decision that was made then.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._configs = ConfigCache()
+        self._waiting: list[_Waiting] = []
+        self._committing: asyncio.Task[None] | None = None
+
+    async def decide(self, serving: Serving, asked: DecisionInput) -> Decision:
+        """One decision, committed.
+
+        Raises:
+            InvalidInputError: nothing can be chosen from what was asked.
+            ConflictError: the id was used for something else, or the bandit is archived.
+            UnavailableError: it could not be committed.
+        """
+        decision = _chosen(serving, asked)
+        recorded: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
+        self._waiting.append((decision, _due(serving, decision), recorded))
+        if self._committing is None:
+            self._committing = asyncio.create_task(self._commit_all())
+        return await recorded
+
+    async def decide_many(self, serving: Serving, asked: Sequence[DecisionInput]) -> list[Decision]:
+        """Several decisions in one commit: all of them or, on any error, none. Errors as for `decide`."""
+        made = []
+        for index, one in enumerate(asked):
+            try:
+                made.append(_chosen(serving, one))
+            except InvalidInputError as error:
+                raise InvalidInputError(
+                    f"decisions[{index}].{error.message}", target=f"decisions[{index}].{error.target}"
+                ) from error
+        due = [_due(serving, decision) for decision in made]
+        async with self._database.transaction() as connection:
+            stored = await self._store(connection, made, due)
+            results = []
+            for index, result in enumerate(stored):
+                if isinstance(result, ConflictError):
+                    raise ConflictError(
+                        f"decisions[{index}].{result.message}", target=f"decisions[{index}].{result.target}"
+                    )
+                results.append(result)
+            return results
+
+    async def _commit_all(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+            await self._commit(group)
+        self._committing = None
+
+    async def _commit(self, group: Sequence[_Waiting]) -> None:
+        results: Sequence[Decision | Exception]
+        try:
+            async with self._database.transaction() as connection:
+                results = await self._store(
+                    connection, [d for d, _, _ in group], [due for _, due, _ in group]
+                )
+        except Exception as error:  # whatever it is, each caller must hear of it
+            if len(group) > 1 and not isinstance(error, UnavailableError):
+                for one in group:  # one of them spoils the commit of all: let it fail alone
+                    await self._commit([one])
+                return
+            results = [error] * len(group)
+        for (_, _, recorded), result in zip(group, results, strict=True):
+            if recorded.done():
+                continue  # its caller has gone; the decision stays logged
+            if isinstance(result, Exception):
+                recorded.set_exception(result)
+            else:
+                recorded.set_result(result)
+
+    async def _store(
+        self, connection: Connection, made: Sequence[Decision], due: Sequence[datetime]
+    ) -> list[Decision | ConflictError]:
+        named = [decision for decision in made if decision.asked.decision_id is not None]
+        free = await decisions.claim(connection, named) if named else set()
+        new = []
+        for index, decision in enumerate(made):
+            if decision.asked.decision_id is None or decision.decision_id in free:
+                free.discard(decision.decision_id)
+                new.append(index)
+        await decisions.insert(connection, [made[i] for i in new], [due[i] for i in new])
+        if len(new) == len(made):
+            return list(made)
+        earlier = await self._earlier(connection, [d.decision_id for d in named])
+        fresh = set(new)
+        return [d if i in fresh else _same(d, earlier.get(d.decision_id)) for i, d in enumerate(made)]
+
+    async def _earlier(self, connection: Connection, ids: Sequence[str]) -> dict[str, Decision]:
+        places = await decisions.locate(connection, ids)
+        return await decisions.fetch(connection, self._configs, [(i, at) for i, (at, _) in places.items()])
+
+    async def find(self, decision_id: str) -> Decision:
+        """A logged decision.
+
+        Raises:
+            NotFoundError: there is none by that id.
+        """
+        async with self._database.connection() as connection:
+            found = (await self._earlier(connection, [decision_id])).get(decision_id)
+        if found is None:
+            raise NotFoundError(
+                f"decision_id: expected the id of a logged decision, got {decision_id!r}.",
+                target="decision_id",
+            )
+        return found
+
+
+def _due(serving: Serving, decision: Decision) -> datetime:
+    return decision.decided_at + timedelta(seconds=serving.bandit.config.reward_wait)
+
+
+def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictError:
+    if earlier is not None and _request(decision) == _request(earlier):
+        return earlier
+    return ConflictError(
+        "decision_id: expected an unused id or a repetition of the same request, "
+        f"got {decision.decision_id!r}, which was used for a different one; nothing was stored.",
+        target="decision_id",
+    )
+
+
+def _request(decision: Decision) -> bytes:
+    asked = msgspec.structs.replace(decision.asked, decision_id=None)
+    return msgspec.json.encode((decision.bandit_key, asked), order="deterministic")

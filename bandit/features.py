@@ -1,0 +1,170 @@
+"""Context and actions -> Vowpal Wabbit text. The only place that builds it; every byte is escaped.
+
+Names follow the structure: `{"age": 3, "device": {"os": "ios"}}` becomes `|c age:... |c/device os=ios`.
+All context namespaces begin with `c` and all action namespaces with `a`, which is what interactions go by.
+`=`, `/`, `#`, `:`, `|` and white space never occur in an escaped name, so no name can imitate another.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from bandit.errors import InvalidInputError
+from bandit.types import Action, Features
+
+MAX_DEPTH = 8
+MAX_FEATURES = 500
+MAX_NUMBER = 1e6
+
+_UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
+
+
+def check(features: Features, target: str) -> None:
+    """Refuse features that the encoder, the model or the database could not hold.
+
+    Raises:
+        InvalidInputError: naming the offending field below `target`.
+
+    >>> check({"age": 3, "tags": ["new"]}, "context")
+    >>> check({"age": float("nan")}, "context")
+    Traceback (most recent call last):
+    bandit.errors.InvalidInputError: context.age: expected a finite number up to 1e6 in size, got nan.
+    """
+    count = 0
+    for path, value in _leaves(features, target, 1):
+        count += 1
+        if count > MAX_FEATURES:
+            raise InvalidInputError(
+                f"{target}: expected at most {MAX_FEATURES} features, got more; send fewer.", target=target
+            )
+        if isinstance(value, str | bool):
+            continue
+        if not isinstance(value, int | float):
+            raise InvalidInputError(
+                f"{path}: expected a string, a number, a boolean, a list of strings or an object, "
+                f"got {_json_name(value)}; leave the field out if there is no value.",
+                target=path,
+            )
+        if not abs(value) <= MAX_NUMBER:  # also catches NaN, for which every comparison is false
+            shown = value if isinstance(value, float) else f"an integer of {value.bit_length()} bits"
+            raise InvalidInputError(
+                f"{path}: expected a finite number up to 1e6 in size, got {shown}.", target=path
+            )
+
+
+def check_actions(actions: Sequence[Action]) -> None:
+    """Refuse duplicate ids and features that cannot be encoded.
+
+    Raises:
+        InvalidInputError: naming the action and the field.
+    """
+    twice = [i for i, count in Counter(action.action_id for action in actions).items() if count > 1]
+    if twice:
+        raise InvalidInputError(
+            f"actions: expected each action_id once, got {twice[0]!r} more than once.",
+            target="actions",
+            details=[f"duplicate action_id {action_id!r}" for action_id in twice],
+        )
+    for index, action in enumerate(actions):
+        check(action.features, f"actions[{index}].features")
+
+
+def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        if depth > MAX_DEPTH:
+            raise InvalidInputError(
+                f"{path}: expected at most {MAX_DEPTH} levels of nesting; flatten it.", target=path
+            )
+        for key, inner in value.items():
+            if not key:
+                raise InvalidInputError(
+                    f"{path}: expected every key to have at least one character, got an empty one.",
+                    target=path,
+                )
+            yield from _leaves(inner, f"{path}.{key}", depth + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            if not isinstance(item, str):
+                raise InvalidInputError(
+                    f"{path}[{index}]: expected a list of strings, got {_json_name(item)} in it.",
+                    target=f"{path}[{index}]",
+                )
+            yield f"{path}[{index}]", item
+    else:
+        yield path, value
+
+
+def _json_name(value: Any) -> str:
+    names = {dict: "an object", list: "a list", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number" if isinstance(value, int | float) else "a string")
+
+
+def encode(context: Features, actions: Sequence[Action]) -> list[str]:
+    """The lines of one decision: the shared line, then one per action, in order and without labels.
+
+    >>> encode({"age": 30, "device": {"os": "i|os"}}, [Action(action_id="a b", segment="new")])
+    ['shared |c age:4.401197381662156 |c/device os=i%7Cos', '|a #id=a%20b #segment=new']
+    """
+    return ["shared " + _namespaces("c", context, []), *(encode_action(action) for action in actions)]
+
+
+def encode_action(action: Action) -> str:
+    """The line of one action: who it is, its segment and its features."""
+    identity = [f"#id={_escape(action.action_id)}"]
+    if action.segment is not None:
+        identity.append(f"#segment={_escape(action.segment)}")
+    return _namespaces("a", action.features, identity)
+
+
+def _namespaces(root: str, features: Features, first: list[str]) -> str:
+    flat = list(first)
+    nested = []
+    for key, value in features.items():
+        if isinstance(value, dict):
+            inner = list(_tokens("", value))
+            if inner:
+                nested.append(f"|{root}/{_escape(key)} {' '.join(inner)}")
+        else:
+            flat.extend(_leaf(_escape(key), value))
+    return " ".join([f"|{root}", *flat, *nested])
+
+
+def _tokens(prefix: str, features: Features) -> Iterator[str]:
+    for key, value in features.items():
+        name = prefix + _escape(key)
+        if isinstance(value, dict):
+            yield from _tokens(name + "/", value)
+        else:
+            yield from _leaf(name, value)
+
+
+def _leaf(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield f"{name}={_escape(value)}"
+    elif isinstance(value, bool):
+        yield f"{name}=true" if value else f"{name}=false"
+    elif isinstance(value, list):
+        for item in value:
+            yield f"{name}={_escape(item)}"
+    elif value:
+        yield f"{name}:{compress(value)!r}"
+
+
+def compress(number: float) -> float:
+    """Keeps [-1, 1] as it is and grows like a logarithm beyond, so that raw amounts cannot ruin a model.
+
+    >>> [compress(x) for x in (0.5, -1.0, 1_000_000.0)]
+    [0.5, -1.0, 14.815510557964274]
+    """
+    size = abs(number)
+    return float(number) if size <= 1.0 else math.copysign(1.0 + math.log(size), number)
+
+
+@lru_cache(maxsize=65_536)
+def _escape(text: str) -> str:
+    return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode("ascii")

@@ -1,0 +1,132 @@
+"""Use case: accept activations and rewards, once each, in whatever order they come."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from bandit.db import decisions, rewards, training
+from bandit.db.bandits import ConfigCache
+from bandit.db.pool import WORK, Connection, Database, notify
+from bandit.errors import NotFoundError
+from bandit.types import BanditConfig, ReceivedEvent, RewardEvent, Settlement, Value
+
+Status = Literal["accepted", "duplicate", "orphan"]
+
+
+class Receipt(Value, frozen=True, kw_only=True):
+    """What became of one reward event."""
+
+    event_id: str
+    source: str
+    decision_id: str
+    #: orphan: kept, and joined when its decision arrives.
+    status: Status
+    #: What the sender may want to know, in words.
+    detail: str | None = None
+
+
+async def accept(database: Database, events: Sequence[RewardEvent]) -> list[Receipt]:
+    """Keep every event that is new; one receipt per event, in order. All are committed or none.
+
+    Raises:
+        UnavailableError: nothing can be promised; send the same events again.
+    """
+    now = datetime.now(UTC)
+    received = [_received(event, now) for event in events]
+    async with database.transaction() as connection:
+        new = await rewards.insert(connection, received)
+        known = await decisions.locate(connection, {event.decision_id for event in received})
+        configs = await _configs(connection, {key for _, key in known.values()})
+        receipts, signals, to_wake = [], [], set()
+        for event in received:
+            key = known[event.decision_id][1] if event.decision_id in known else None
+            config = configs[key] if key else None
+            fresh = (event.source, event.event_id) in new
+            new.discard((event.source, event.event_id))
+            receipts.append(_receipt(event, fresh=fresh, key=key, config=config))
+            if fresh and (config is None or event.kind in config.terminal_kinds):
+                signals.append(event)
+                to_wake |= {key} if key else set()
+        await rewards.signal(connection, signals)
+        for key in to_wake:
+            await notify(connection, WORK, key)
+    return receipts
+
+
+async def activate(database: Database, decision_id: str) -> bool:
+    """Say that a deferred decision was really shown: from now on it waits for its reward and is learned.
+
+    True if this call did it, False if it was not deferred or is activated already: nothing to do.
+
+    Raises:
+        NotFoundError: there is no decision by that id.
+    """
+    async with database.transaction() as connection:
+        place = (await decisions.locate(connection, [decision_id])).get(decision_id)
+        if place is None:
+            raise NotFoundError(
+                f"decision_id: expected the id of a logged decision, got {decision_id!r}.",
+                target="decision_id",
+            )
+        decided_at, bandit_key = place
+        config = (await _configs(connection, {bandit_key}))[bandit_key]
+        wait = timedelta(seconds=config.reward_wait)
+        return await decisions.activate(connection, (decision_id, decided_at), wait)
+
+
+async def received(database: Database, decision_id: str) -> tuple[list[ReceivedEvent], Settlement | None]:
+    """All reward events of a decision by time, and how it was settled (None while it waits)."""
+    async with database.connection() as connection:
+        events = (await rewards.for_decisions(connection, [decision_id]))[decision_id]
+        settled = await training.settlement(connection, decision_id)
+    return sorted(events, key=lambda e: (e.occurred_at, e.source, e.event_id)), settled
+
+
+async def _configs(connection: Connection, keys: set[str]) -> dict[str, BanditConfig]:
+    versions = await training.newest_versions(connection, sorted(keys))
+    found = await _CONFIGS.get(connection, {(key, version) for key, (version, _, _) in versions.items()})
+    return {key: config for (key, _), config in found.items()}
+
+
+_CONFIGS = ConfigCache()  # configuration versions never change, so one cache serves the process
+
+
+def _received(event: RewardEvent, now: datetime) -> ReceivedEvent:
+    return ReceivedEvent(
+        decision_id=event.decision_id,
+        source=event.source,
+        event_id=event.event_id or _content_id(event),
+        kind=event.kind,
+        value=event.value,
+        occurred_at=event.occurred_at or now,
+        received_at=now,
+    )
+
+
+def _content_id(event: RewardEvent) -> str:
+    content = msgspec.json.encode((event.decision_id, event.kind, event.value, event.occurred_at))
+    return "content-" + hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _receipt(event: ReceivedEvent, *, fresh: bool, key: str | None, config: BanditConfig | None) -> Receipt:
+    status: Status = "duplicate"
+    detail = None
+    if fresh:
+        status = "orphan" if config is None else "accepted"
+        if config is not None and event.kind not in config.reward.kinds:
+            detail = (
+                f"kept, but kind {event.kind!r} is not in the reward definition of bandit {key!r} "
+                f"({', '.join(sorted(config.reward.kinds))}), so it does not count"
+            )
+    return Receipt(
+        event_id=event.event_id,
+        source=event.source,
+        decision_id=event.decision_id,
+        status=status,
+        detail=detail,
+    )

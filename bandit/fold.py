@@ -1,0 +1,109 @@
+"""A model as a pure fold over the training log: the same events give the same weights, wherever it runs.
+
+With each new event some past ones are relearned; which ones is a hash of the bandit's salt and the event's
+place in the log. A fold resumes from a snapshot and the last `relearn_window` events.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from bandit import features, sampling
+from bandit.policy import VwPolicy
+from bandit.types import PolicySettings, TrainingEvent
+from bandit.vw import Model
+
+
+@dataclass(frozen=True, slots=True)
+class _Example:
+    lines: list[str]
+    chosen: int
+    scaled_reward: float
+    #: Bounded below, so that no importance weight can ruin the model.
+    probability: float
+
+
+class Fold:
+    """A model and how far in the training log it has come.
+
+    >>> from bandit.types import Action
+    >>> fold = Fold.start(PolicySettings(), "salt")
+    >>> actions = [Action(action_id="a"), Action(action_id="b")]
+    >>> event = TrainingEvent(seq=1, context={"x": 1}, actions=actions, chosen=0, probability=0.5,
+    ...                       scaled_reward=1.0)
+    >>> fold.learn(event)
+    >>> fold.policy.distribution({"x": 1}, actions)[0] > 0.5
+    True
+    """
+
+    def __init__(self, settings: PolicySettings, salt: str, model: Model, seq: int) -> None:
+        self._settings = settings
+        self._salt = salt
+        self._model = model
+        self.policy = VwPolicy(model)
+        #: The last event of the training log that was learned; 0 before the first.
+        self.seq = seq
+        self._past: deque[_Example] = deque(maxlen=settings.relearn_window)
+
+    @classmethod
+    def start(cls, settings: PolicySettings, salt: str) -> Fold:
+        """A fold that has learned nothing."""
+        return cls(settings, salt, Model.untrained(settings), 0)
+
+    @classmethod
+    def resume(
+        cls, settings: PolicySettings, salt: str, model: Model, seq: int, past: Iterable[TrainingEvent]
+    ) -> Fold:
+        """Go on after `seq`; `past` are the events up to `seq`, the last `relearn_window` at least."""
+        fold = cls(settings, salt, model, seq)
+        fold._past.extend(fold._example(event) for event in past)
+        expected = min(seq, settings.relearn_window)
+        if len(fold._past) != expected:
+            raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
+        return fold
+
+    def learn(self, event: TrainingEvent) -> None:
+        """Learn the next event of the log, then relearn some past ones.
+
+        Raises:
+            ModelRefusedError: the model no longer gives a distribution; the fold must be thrown away.
+        """
+        if event.seq != self.seq + 1:
+            raise ValueError(f"expected event {self.seq + 1} of the training log, got {event.seq}")
+        new = self._example(event)
+        for example in (new, *self._relearned(event.seq)):
+            self._model.learn(example.lines, example.chosen, example.scaled_reward, example.probability)
+        self._past.append(new)
+        self.seq = event.seq
+
+    def check(self, count: int) -> None:
+        """Refuse a model that one of the last `count` events has ruined: only their features have changed.
+
+        Raises:
+            ModelRefusedError: as above.
+        """
+        for back in range(1, min(count, len(self._past)) + 1):
+            self._model.predict(self._past[-back].lines)
+
+    def to_bytes(self) -> bytes:
+        """The snapshot that `resume` goes on from."""
+        return self._model.to_bytes()
+
+    def close(self) -> None:
+        """Free the model."""
+        self._model.close()
+
+    def _relearned(self, seq: int) -> Iterator[_Example]:
+        if self._past:
+            for back in sampling.positions(self._salt, seq, self._settings.relearn, len(self._past)):
+                yield self._past[-1 - back]
+
+    def _example(self, event: TrainingEvent) -> _Example:
+        return _Example(
+            lines=features.encode(event.context, event.actions),
+            chosen=event.chosen,
+            scaled_reward=event.scaled_reward,
+            probability=max(event.probability, self._settings.importance_bound),
+        )

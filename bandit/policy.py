@@ -1,0 +1,64 @@
+"""The Policy contract and the policies: context and offered actions -> distribution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from bandit import features
+from bandit.constraints import baseline_index
+from bandit.types import Action, Features
+from bandit.vw import Model
+
+
+class Policy(Protocol):
+    """Anything that gives a distribution over the offered actions. Asking never changes it."""
+
+    def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:
+        """One probability per action, in their order, summing to 1 within 1e-9."""
+        ...
+
+
+class UniformPolicy:
+    """Every action alike.
+
+    >>> UniformPolicy().distribution({}, [Action(action_id="a"), Action(action_id="b")])
+    [0.5, 0.5]
+    """
+
+    def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:  # noqa: ARG002 the contract
+        """See `Policy`."""
+        return [1.0 / len(actions)] * len(actions)
+
+
+class FixedPolicy:
+    """Always one action, or the first offered one where it is not offered.
+
+    >>> FixedPolicy("b").distribution({}, [Action(action_id="a"), Action(action_id="b")])
+    [0.0, 1.0]
+    """
+
+    def __init__(self, action_id: str | None) -> None:
+        self._action_id = action_id
+
+    def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:  # noqa: ARG002 the contract
+        """See `Policy`."""
+        chosen = baseline_index(actions, self._action_id)
+        return [1.0 if index == chosen else 0.0 for index in range(len(actions))]
+
+
+class VwPolicy:
+    """A Vowpal Wabbit model and its exploration.
+
+    >>> from bandit.types import PolicySettings
+    >>> policy = VwPolicy(Model.untrained(PolicySettings()))
+    >>> policy.distribution({"age": 30}, [Action(action_id="a"), Action(action_id="b")])
+    [0.5, 0.5]
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:
+        """See `Policy`."""
+        return self.model.predict(features.encode(context, actions))

@@ -1,0 +1,61 @@
+"""A bandit's reward definition: raw events -> one scalar. Order of arrival never matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from bandit.types import ReceivedEvent, RewardDefinition
+
+
+def settle(
+    definition: RewardDefinition, default: float, events: Iterable[ReceivedEvent], *, until: datetime
+) -> float:
+    """The reward of one decision: its counting events that occurred by `until`, aggregated and clipped.
+
+    "First" and "last" go by `occurred_at`, ties by (source, event_id), so that the result depends on the
+    set of events alone. Without a counting event it is `default`, clipped too.
+
+    >>> from datetime import datetime, timezone
+    >>> noon = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+    >>> settle(RewardDefinition(), 0.25, [], until=noon)
+    0.25
+    """
+    counting = sorted(
+        (e for e in events if e.kind in definition.kinds and e.occurred_at <= until),
+        key=lambda e: (e.occurred_at, e.source, e.event_id),
+    )
+    values = [_contribution(definition, event) for event in counting]
+    low, high = definition.clip
+    return min(max(_aggregate(definition, values) if values else default, low), high)
+
+
+def scale(definition: RewardDefinition, reward: float) -> float:
+    """A settled reward as a share of the clipping range, in [0, 1]: the unit in which models learn.
+
+    >>> scale(RewardDefinition(clip=(-1.0, 3.0)), 1.0)
+    0.5
+    """
+    low, high = definition.clip
+    return min(max((reward - low) / (high - low), 0.0), 1.0)
+
+
+def _contribution(definition: RewardDefinition, event: ReceivedEvent) -> float:
+    rule = definition.kinds[event.kind]
+    return rule.value if rule.value is not None else rule.weight * event.value
+
+
+def _aggregate(definition: RewardDefinition, values: list[float]) -> float:
+    match definition.aggregation:
+        case "sum":
+            return sum(values)
+        case "first":
+            return values[0]
+        case "last":
+            return values[-1]
+        case "max":
+            return max(values)
+        case "min":
+            return min(values)
+        case "mean":
+            return sum(values) / len(values)

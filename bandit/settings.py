@@ -1,0 +1,33 @@
+"""The only reader of the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of one process, read from the environment; command-line options override them.
+
+    >>> Settings(data_dir=Path("somewhere")).poll_seconds
+    0.2
+    """
+
+    model_config = SettingsConfigDict(env_prefix="SEGBANDIT_", extra="ignore", populate_by_name=True)
+
+    #: A PostgreSQL 15+ address (postgresql://user@host/name). None: an embedded server in `data_dir`.
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    #: Where the embedded database and downloaded data sets live.
+    data_dir: Path = Path(".data")
+    #: Where shared data sets for tests and benchmarks lie.
+    shared_data: Path = Path("../shared/data")
+    #: How long the learner and the model refresh sleep when nobody wakes them, in seconds.
+    poll_seconds: float = 0.2
+    #: The least time between two model versions of a bandit, in seconds.
+    publish_seconds: float = 0.1
+    #: The most decisions that one transaction of the learner settles.
+    settle_batch: int = 500
+    #: Connections per API process.
+    pool_size: int = 8

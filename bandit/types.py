@@ -1,0 +1,308 @@
+"""The words of the house as frozen values. Each field states its unit and invariant.
+
+They are msgspec structs: the same definition is the Python value, the JSON on the wire and the JSON in
+Postgres, and unknown fields are refused everywhere.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
+BanditKey = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z",
+        description="Letters, digits, '_', '.', '-'; 128 at most.",
+    ),
+]
+#: Nested JSON of strings, numbers, booleans and lists of strings; checked by `features.check`.
+Features = dict[str, Any]
+Mode = Literal["online", "apprentice", "logging_only"]
+ServedMode = Literal["online", "apprentice", "logging_only", "fallback"]
+Aggregation = Literal["sum", "first", "last", "max", "min", "mean"]
+Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
+Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
+Bounded = Annotated[float, Meta(ge=-1e6, le=1e6)]
+
+MAX_ACTIONS = 1_000
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of all values: immutable, keyword-only, closed to unknown fields."""
+
+
+class Action(Value, frozen=True, kw_only=True):
+    """One thing that can be chosen.
+
+    >>> Action(action_id="hero-a", segment="newcomers").enabled
+    True
+    """
+
+    action_id: Identifier
+    #: The group of subjects, or the content variant, that this action stands for.
+    segment: Identifier | None = None
+    features: Features = {}
+    #: Opaque to us; handed back to whoever asked for the decision.
+    payload: Any = None
+    enabled: bool = True
+
+
+# --- policy settings -------------------------------------------------------------------------------------
+
+
+class EpsilonGreedy(Value, tag="epsilon_greedy", tag_field="algorithm", frozen=True, kw_only=True):
+    """The best action, and with probability `epsilon` a uniform one."""
+
+    epsilon: Unit = 0.05
+
+
+class SquareCB(Value, tag="squarecb", tag_field="algorithm", frozen=True, kw_only=True):
+    """Inverse gap weighting: 1 / (K + gamma * gap), gamma = gamma_scale * events ** gamma_exponent."""
+
+    gamma_scale: Positive = 100.0
+    gamma_exponent: Unit = 0.5
+
+
+class RegCB(Value, tag="regcb", tag_field="algorithm", frozen=True, kw_only=True):
+    """Uniform over the actions whose confidence bound still reaches the best one's."""
+
+    mellowness: Positive = 0.1
+
+
+class Bag(Value, tag="bag", tag_field="algorithm", frozen=True, kw_only=True):
+    """Online bootstrap: `size` models, each votes for its best action; plus epsilon uniform."""
+
+    size: Annotated[int, Meta(ge=2, le=64)] = 5
+    epsilon: Unit = 0.02
+
+
+class Cover(Value, tag="cover", tag_field="algorithm", frozen=True, kw_only=True):
+    """Online cover of `size` policies that disagree where it pays; `psi` weighs diversity."""
+
+    size: Annotated[int, Meta(ge=2, le=64)] = 3
+    psi: Positive = 1.0
+    epsilon: Unit = 0.02
+
+
+class Softmax(Value, tag="softmax", tag_field="algorithm", frozen=True, kw_only=True):
+    """Probabilities proportional to exp(lambda * predicted reward), mixed with epsilon uniform."""
+
+    lambda_: Positive = msgspec.field(default=10.0, name="lambda")
+    epsilon: Unit = 0.02
+
+
+Exploration = EpsilonGreedy | SquareCB | RegCB | Bag | Cover | Softmax
+Side = Annotated[str, Meta(pattern=r"^(context|action)\Z")]
+
+
+class PolicySettings(Value, frozen=True, kw_only=True):
+    """How a bandit learns and explores. The defaults were chosen by measurement: see docs/decisions."""
+
+    exploration: Exploration = SquareCB()
+    #: Which sides are multiplied; [["context", "action"]] lets each action react to each context feature.
+    interactions: Annotated[
+        list[Annotated[list[Side], Meta(min_length=2, max_length=4)]], Meta(max_length=8)
+    ] = msgspec.field(default_factory=lambda: [["context", "action"]])
+    learning_rate: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
+    #: Importance weights are bounded: an event counts 1 / max(probability, importance_bound).
+    importance_bound: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
+    #: How many past events are relearned with each new one.
+    relearn: Annotated[int, Meta(ge=0, le=64)] = 8
+    #: They are drawn from this many last events of the training log.
+    relearn_window: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    #: Raw Vowpal Wabbit options, `--name=value`, from the allowlist in `bandit.vw`.
+    vw_arguments: Annotated[list[str], Meta(max_length=16)] = []
+
+
+# --- bandits ---------------------------------------------------------------------------------------------
+
+
+class KindRule(Value, frozen=True, kw_only=True):
+    """What one event of a kind contributes: `weight` times the event's value, or the fixed `value`."""
+
+    weight: Bounded = 1.0
+    value: Bounded | None = None
+
+
+class RewardDefinition(Value, frozen=True, kw_only=True):
+    """From raw events to one scalar per decision.
+
+    An event whose kind is not named in `kinds` is kept but does not count.
+    """
+
+    kinds: Annotated[dict[Identifier, KindRule], Meta(min_length=1, max_length=100)] = msgspec.field(
+        default_factory=lambda: {"reward": KindRule()}
+    )
+    aggregation: Aggregation = "sum"
+    #: The scalar is clipped to [low, high], low < high; learning sees it scaled to [0, 1].
+    clip: tuple[Bounded, Bounded] = (0.0, 1.0)
+
+
+class BanditConfig(Value, frozen=True, kw_only=True):
+    """One immutable version of a bandit's configuration."""
+
+    actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]
+    #: Served when the model cannot be, and in apprentice mode. Default: the first enabled action.
+    baseline_action: Identifier | None = None
+    policy: PolicySettings = PolicySettings()
+    reward: RewardDefinition = RewardDefinition()
+    #: Seconds from decision (or activation) until the reward is settled.
+    reward_wait: Annotated[float, Meta(ge=0.0, le=30 * 86_400.0)] = 600.0
+    #: The reward when no counting event arrives within reward_wait.
+    default_reward: Bounded = 0.0
+    #: Event kinds that settle a decision at once.
+    terminal_kinds: Annotated[list[Identifier], Meta(max_length=100)] = []
+    mode: Mode = "online"
+
+
+class Bandit(Value, frozen=True, kw_only=True):
+    """A decision point with its current configuration."""
+
+    bandit_key: BanditKey
+    #: Grows by one with every change; every decision logs the version it was made under.
+    config_version: int
+    config: BanditConfig
+    #: Secret of the draw: the draw is a hash of salt and decision_id.
+    salt: str
+    archived: bool
+    created_at: datetime
+
+
+# --- decisions -------------------------------------------------------------------------------------------
+
+
+class LoggedChoice(Value, frozen=True, kw_only=True):
+    """In mode logging_only: what the caller chose, and the probability with which it did."""
+
+    action_id: Identifier
+    probability: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+
+
+class DecisionInput(Value, frozen=True, kw_only=True):
+    """What a caller says about one decision to be made."""
+
+    #: Pseudonymous id of the person or thing decided for.
+    subject: Identifier | None = None
+    context: Features = {}
+    #: Replaces the catalogue for this request.
+    actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)] | None = None
+    excluded_actions: Annotated[list[Identifier], Meta(max_length=MAX_ACTIONS)] = []
+    #: Idempotency key; a time-ordered UUID when absent.
+    decision_id: Identifier | None = None
+    #: Learned from only once activated.
+    deferred: bool = False
+    #: Only in mode logging_only.
+    logged_choice: LoggedChoice | None = None
+
+
+class Decision(Value, frozen=True, kw_only=True):
+    """Everything that was logged about one decision; enough to recompute it bit for bit."""
+
+    decision_id: str
+    bandit_key: str
+    decided_at: datetime
+    asked: DecisionInput
+    #: The actions the draw was made over, in order.
+    offered: list[Action]
+    #: Their positions in the request's actions, or in the catalogue if the request brought none.
+    positions: list[int]
+    #: One probability per offered action, each > 0 or 0, summing to 1 within 1e-9.
+    pmf: list[float]
+    #: Index of the chosen action in `offered`.
+    chosen: int
+    #: Uniform in [0, 1), a hash of the bandit's salt and the decision_id.
+    draw: float
+    #: 0: the untrained model of this config_version.
+    model_version: int
+    config_version: int
+    mode: ServedMode
+    activated_at: datetime | None = None
+
+    @property
+    def action(self) -> Action:
+        """The chosen action."""
+        return self.offered[self.chosen]
+
+    @property
+    def probability(self) -> float:
+        """Probability with which the chosen action was drawn, after every constraint."""
+        return self.pmf[self.chosen]
+
+    @property
+    def explored(self) -> bool:
+        """Whether a more probable action was passed over."""
+        return self.probability < max(self.pmf)
+
+
+# --- rewards ---------------------------------------------------------------------------------------------
+
+
+class RewardEvent(Value, frozen=True, kw_only=True):
+    """One raw event. (source, event_id) is its identity: the first one counts, repetitions do not."""
+
+    decision_id: Identifier
+    kind: Identifier = "reward"
+    value: Bounded = 1.0
+    #: Default: a hash of decision_id, kind, value and occurred_at, so that a repeated call counts once.
+    event_id: Identifier | None = None
+    #: With a time zone. Default: when it was received.
+    occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
+    source: Identifier = "api"
+
+
+class ReceivedEvent(Value, frozen=True, kw_only=True):
+    """A reward event as it is kept."""
+
+    decision_id: str
+    source: str
+    event_id: str
+    kind: str
+    value: float
+    occurred_at: datetime
+    received_at: datetime
+
+
+class Settlement(Value, frozen=True, kw_only=True):
+    """How a decision was settled: its place in the training log and its reward."""
+
+    seq: int
+    reward: float
+    #: The version whose reward definition it was settled by.
+    config_version: int
+    settled_at: datetime
+
+
+class TrainingEvent(Value, frozen=True, kw_only=True):
+    """One line of the training log with what is needed to learn it."""
+
+    #: Position in the training log, from 1 without gaps.
+    seq: int
+    context: Features
+    actions: list[Action]
+    chosen: int
+    #: Probability of the chosen action at decision time, in (0, 1].
+    probability: float
+    #: Scaled to [0, 1] by the reward definition's clipping range.
+    scaled_reward: float
+
+
+class ModelVersion(Value, frozen=True, kw_only=True):
+    """A published snapshot and its lineage; the bytes are kept beside it."""
+
+    bandit_key: str
+    model_version: int
+    #: None for the first one.
+    parent: int | None
+    #: The configuration whose policy it was learned under.
+    config_version: int
+    #: It is the fold over training_log[1 .. trained_through_seq].
+    trained_through_seq: int
+    sha256: str
+    vw_version: str
+    vw_arguments: str
+    created_at: datetime

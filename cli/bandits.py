@@ -1,0 +1,91 @@
+"""`segbandit bandits`: look at decision points and create them, straight in the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from api.body import convert, parse
+from api.schemas import BanditCreate, bandit_answer
+from bandit import catalogue
+from bandit.db.pool import Database
+from bandit.types import Action, BanditConfig
+from cli.service import DataDir, migrated
+
+app = typer.Typer(help="List, show and create bandits.", no_args_is_help=True)
+T = TypeVar("T")
+Key = Annotated[str, typer.Argument(help="The bandit's key.")]
+
+
+@app.command("list")
+def list_(data_dir: DataDir = None) -> None:
+    """All bandits with mode, policy and state.
+
+    Example: segbandit bandits list
+    """
+    table = Table("bandit", "version", "mode", "exploration", "actions", "state")
+    for bandit in _with_database(data_dir, catalogue.listed):
+        table.add_row(
+            bandit.bandit_key,
+            str(bandit.config_version),
+            bandit.config.mode,
+            type(bandit.config.policy.exploration).__name__,
+            str(len(bandit.config.actions)),
+            "archived" if bandit.archived else "in service",
+        )
+    Console().print(table)
+
+
+@app.command()
+def show(bandit_key: Key, data_dir: DataDir = None) -> None:
+    """One bandit's whole configuration as JSON.
+
+    Example: segbandit bandits show hero
+    """
+    bandit = _with_database(data_dir, lambda database: catalogue.get(database, bandit_key))
+    Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
+
+
+@app.command()
+def create(
+    bandit_key: Key,
+    action: Annotated[list[str] | None, typer.Option(help="An action_id; repeat it for more.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="JSON as for POST /v1/bandits, without the key.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Create a bandit from action ids or from a JSON file.
+
+    Example: segbandit bandits create hero --action summer --action new-in
+    """
+    if config is not None:
+        given = convert({**parse(config.read_bytes()), "bandit_key": bandit_key}, BanditCreate)
+        wanted = BanditConfig(**{name: getattr(given, name) for name in BanditConfig.__struct_fields__})
+    elif action:
+        wanted = BanditConfig(actions=[Action(action_id=action_id) for action_id in action])
+    else:
+        raise typer.BadParameter("expected --action (one or more) or --config FILE, got neither.")
+    bandit = _with_database(data_dir, lambda database: catalogue.create(database, bandit_key, wanted))
+    Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
+
+
+def _with_database(data_dir: Path | None, use: Callable[[Database], Awaitable[T]]) -> T:
+    settings = migrated(data_dir)
+
+    async def run() -> T:
+        database = Database(settings.database_url or "", size=1)
+        await database.open()
+        try:
+            return await use(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())

@@ -1,0 +1,56 @@
+"""The console script `segbandit`: wiring only."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib.metadata import version as distribution_version
+
+import structlog
+import typer
+
+from bandit.errors import SegbanditError
+from cli import bandits, service
+
+app = typer.Typer(
+    name="segbandit",
+    help="Decisions that can be proved: choose, log, reward, learn.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(service.serve)
+app.command()(service.learner)
+app.command()(service.migrate)
+app.add_typer(bandits.app, name="bandits")
+
+
+@app.command()
+def version() -> None:
+    """Print the version.
+
+    Example: segbandit version
+    """
+    typer.echo(f"segbandit {distribution_version('segbandit')}")
+
+
+def main() -> None:
+    """Run the command line; an error of ours ends it with its message and exit code 1."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        app()
+    except SegbanditError as error:
+        typer.secho(f"segbandit: {error.message}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,190 @@
+"""Start and mind the processes of the service: API workers and the learner."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvicorn
+
+from bandit.db import embedded, schema
+from bandit.db.pool import connect
+from bandit.errors import SetupError
+from bandit.learner import Learner
+from bandit.settings import Settings
+
+_log = structlog.get_logger()
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(help="Folder of the embedded database; SEGBANDIT_DATA_DIR, else .data", show_default=False),
+]
+Host = Annotated[str, typer.Option(help="A loopback address: there are no API keys yet.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)]
+Workers = Annotated[int, typer.Option(help="API processes.", min=1, max=64)]
+
+
+def prepared(data_dir: Path | None) -> Settings:
+    """Settings with a database behind them: the given one, or an embedded one that is started here.
+
+    Processes started from this one find it in their environment.
+    """
+    settings = Settings()
+    if data_dir is not None:
+        settings = settings.model_copy(update={"data_dir": data_dir})
+    if settings.database_url is None:
+        url = embedded.start(settings.data_dir)
+        settings = settings.model_copy(update={"database_url": url})
+    os.environ["DATABASE_URL"] = settings.database_url or ""
+    return settings
+
+
+def migrated(data_dir: Path | None) -> Settings:
+    """`prepared`, with the newest schema and partitions in place."""
+    settings = prepared(data_dir)
+    url = settings.database_url or ""
+    try:
+        schema.migrate(url)
+    except OSError as error:
+        raise SetupError(
+            f"expected a PostgreSQL at DATABASE_URL, got {type(error).__name__}: {error}. Start it or "
+            "correct the address; without DATABASE_URL an embedded one is used."
+        ) from error
+
+    async def partitions() -> None:
+        connection = await connect(url)
+        await schema.ensure_partitions(connection)
+        await connection.close()
+
+    asyncio.run(partitions())
+    return settings
+
+
+def migrate(data_dir: DataDir = None) -> None:
+    """Bring the database to the newest schema.
+
+    Example: segbandit migrate
+    """
+    migrated(data_dir)
+    typer.echo("The schema is up to date.")
+
+
+def learner(data_dir: DataDir = None) -> None:
+    """Run the learner alone: it settles, learns and publishes for every bandit no other learner holds.
+
+    Example: DATABASE_URL=postgresql://me@db/segbandit segbandit learner
+    """
+    settings = prepared(data_dir)
+    _die_with_parent()
+
+    async def run() -> None:
+        task = asyncio.ensure_future(Learner(settings.database_url or "", settings).run())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.result()
+
+    asyncio.run(run())
+
+
+def serve(
+    host: Host = "127.0.0.1", port: Port = 8080, workers: Workers = 1, data_dir: DataDir = None
+) -> None:
+    """Run the service: migrate, then API and learner, until Ctrl-C.
+
+    Example: segbandit serve --port 8080 --workers 2
+    """
+    check_address(host, port)
+    migrated(data_dir)
+    with minded_learner():
+        _log.info("serving", api=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
+        uvicorn.run(
+            "api.app:create_app",
+            factory=True,
+            host=host,
+            port=port,
+            workers=workers,
+            log_level="warning",
+            access_log=False,
+            timeout_graceful_shutdown=10,
+        )
+
+
+def check_address(host: str, port: int) -> None:
+    """Refuse what cannot or must not be listened on.
+
+    Raises:
+        SetupError: not a loopback address, or the port is taken.
+    """
+    name = "127.0.0.1" if host == "localhost" else host
+    try:
+        loopback = ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise SetupError(
+            f"--host: expected a loopback address such as 127.0.0.1, got {host!r}: without API keys anyone "
+            "who reaches the port could decide and reward. Put a proxy that authenticates in front."
+        )
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((name, port))
+        except OSError as error:
+            raise SetupError(
+                f"--port: expected a free port, got {port}: {error.strerror}. Stop what listens there, or "
+                "choose another with --port."
+            ) from error
+
+
+@contextmanager
+def minded_learner() -> Iterator[None]:
+    """A learner process beside this one, started again whenever it dies."""
+    stop = threading.Event()
+    current: list[subprocess.Popen[bytes]] = []
+
+    def mind() -> None:
+        while not stop.is_set():
+            process = subprocess.Popen([sys.executable, "-m", "cli.main", "learner"])
+            current[:] = [process]
+            code = process.wait()
+            if not stop.is_set():
+                _log.error("learner died, starting another", exit_code=code)
+                time.sleep(0.5)
+
+    minder = threading.Thread(target=mind, daemon=True)
+    minder.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for process in current:
+            process.terminate()
+        minder.join(timeout=10)
+
+
+def _die_with_parent() -> None:
+    """A learner that `serve` started must not outlive it, even when it was killed without a word."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,138 @@
+"""Bandits, decisions, rewards, the training log and models.
+
+Revision ID: 0001
+"""
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_TABLES = (
+    """
+    CREATE TABLE bandits (
+        bandit_key      text PRIMARY KEY,
+        config_version  int NOT NULL,
+        salt            text NOT NULL,
+        created_at      timestamptz NOT NULL,
+        archived_at     timestamptz
+    )
+    """,
+    """
+    CREATE TABLE bandit_configs (
+        bandit_key       text NOT NULL REFERENCES bandits,
+        config_version   int NOT NULL,
+        config           json NOT NULL,
+        learning_digest  text NOT NULL,
+        terminal_kinds   text[] NOT NULL,
+        created_at       timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (bandit_key, config_version)
+    )
+    """,
+    # json, not jsonb: the text is kept as it came, so features are encoded in the same order when recomputed.
+    """
+    CREATE TABLE decisions (
+        decision_id       text NOT NULL,
+        decided_at        timestamptz NOT NULL,
+        activated_at      timestamptz,
+        draw              float8 NOT NULL,
+        model_version     int NOT NULL,
+        config_version    int NOT NULL,
+        chosen            smallint NOT NULL,
+        deferred          boolean NOT NULL,
+        bandit_key        text NOT NULL,
+        mode              text NOT NULL,
+        subject           text,
+        context           json NOT NULL,
+        actions           json,
+        excluded_actions  text[] NOT NULL,
+        logged_choice     json,
+        positions         smallint[],
+        pmf               float8[] NOT NULL,
+        PRIMARY KEY (decision_id, decided_at)
+    ) PARTITION BY RANGE (decided_at)
+    """,
+    # Where no partition was made in time: nothing may be lost.
+    "CREATE TABLE decisions_default PARTITION OF decisions DEFAULT",
+    """
+    CREATE TABLE decision_claims (
+        decision_id  text PRIMARY KEY,
+        decided_at   timestamptz NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE unsettled (
+        decision_id  text PRIMARY KEY,
+        decided_at   timestamptz NOT NULL,
+        due_at       timestamptz NOT NULL,
+        bandit_key   text NOT NULL
+    )
+    """,
+    "CREATE INDEX unsettled_by_due ON unsettled (bandit_key, due_at)",
+    """
+    CREATE TABLE reward_events (
+        source       text NOT NULL,
+        event_id     text NOT NULL,
+        decision_id  text NOT NULL,
+        kind         text NOT NULL,
+        value        float8 NOT NULL,
+        occurred_at  timestamptz NOT NULL,
+        received_at  timestamptz NOT NULL,
+        PRIMARY KEY (source, event_id)
+    )
+    """,
+    "CREATE INDEX reward_events_by_decision ON reward_events (decision_id)",
+    """
+    CREATE TABLE reward_signals (
+        source        text NOT NULL,
+        event_id      text NOT NULL,
+        decision_id   text NOT NULL,
+        kind          text NOT NULL,
+        signalled_at  timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (source, event_id)
+    )
+    """,
+    "CREATE INDEX reward_signals_by_decision ON reward_signals (decision_id)",
+    "CREATE INDEX reward_signals_by_time ON reward_signals (signalled_at)",
+    """
+    CREATE TABLE training_log (
+        bandit_key      text NOT NULL REFERENCES bandits,
+        seq             bigint NOT NULL,
+        decision_id     text NOT NULL UNIQUE,
+        decided_at      timestamptz NOT NULL,
+        reward          float8 NOT NULL,
+        config_version  int NOT NULL,
+        settled_at      timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (bandit_key, seq)
+    )
+    """,
+    """
+    CREATE TABLE model_versions (
+        bandit_key           text NOT NULL REFERENCES bandits,
+        model_version        int NOT NULL,
+        parent               int,
+        config_version       int NOT NULL,
+        trained_through_seq  bigint NOT NULL,
+        learning_digest      text NOT NULL,
+        sha256               text NOT NULL,
+        vw_version           text NOT NULL,
+        vw_arguments         text NOT NULL,
+        weights              bytea,
+        created_at           timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (bandit_key, model_version)
+    )
+    """,
+)
+
+
+def upgrade() -> None:
+    for statement in _TABLES:
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for table in (
+        "model_versions training_log reward_signals reward_events unsettled decision_claims decisions "
+        "bandit_configs bandits"
+    ).split():
+        op.execute(f"DROP TABLE {table}")
