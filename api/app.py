@@ -12,6 +12,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api import deps, errors, schemas
 from api.routes import bandits, decisions, health, rewards
+from bandit import logs
 from bandit.settings import Settings
 
 
@@ -21,6 +22,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        logs.configure()
         async with deps.process(settings) as process:
             app.state.process = process
             yield

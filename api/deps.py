@@ -14,6 +14,7 @@ from api.refresh import Servings
 from bandit.db.pool import Database
 from bandit.decide import Decider
 from bandit.errors import SetupError
+from bandit.feedback import Feedback
 from bandit.settings import Settings
 
 
@@ -23,6 +24,7 @@ class Process:
 
     database: Database
     decider: Decider
+    feedback: Feedback
     servings: Servings
 
 
@@ -36,7 +38,8 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
     servings = Servings(database, settings.poll_seconds)
     refreshing = asyncio.create_task(servings.run())
     try:
-        yield Process(database, Decider(database), servings)
+        await servings.listening.wait()
+        yield Process(database, Decider(database), Feedback(database), servings)
     finally:
         refreshing.cancel()
         with suppress(asyncio.CancelledError):

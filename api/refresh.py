@@ -29,6 +29,8 @@ class Servings:
         self._servings: dict[str, Serving] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._changed = asyncio.Event()
+        #: Set once changes are heard of; before that some could be missed.
+        self.listening = asyncio.Event()
 
     async def get(self, bandit_key: str) -> Serving:
         """The bandit to serve; valid until the next await.
@@ -48,7 +50,7 @@ class Servings:
     async def run(self) -> None:
         """Refresh when told of a change, and every so often in case nobody told; for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(decide.watch(self._database, self._changed.set))
+            group.create_task(decide.watch(self._database, self._heard))
             group.create_task(self._refresh_for_ever())
 
     def close(self) -> None:
@@ -56,6 +58,10 @@ class Servings:
         for serving in self._servings.values():
             serving.close()
         self._servings.clear()
+
+    def _heard(self) -> None:
+        self.listening.set()
+        self._changed.set()
 
     async def _refresh_for_ever(self) -> None:
         while True:

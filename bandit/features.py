@@ -21,6 +21,9 @@ MAX_DEPTH = 8
 MAX_FEATURES = 500
 MAX_NUMBER = 1e6
 
+#: Smaller numbers count as 0: VW's number parser makes NaN of some (5.794042763063725e-128), which would
+#: ruin the model, and a float32 times a weight of that size moves nothing. 9 digits hold any float32.
+_SMALLEST = 1e-9
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
 
 
@@ -108,7 +111,7 @@ def encode(context: Features, actions: Sequence[Action]) -> list[str]:
     """The lines of one decision: the shared line, then one per action, in order and without labels.
 
     >>> encode({"age": 30, "device": {"os": "i|os"}}, [Action(action_id="a b", segment="new")])
-    ['shared |c age:4.401197381662156 |c/device os=i%7Cos', '|a #id=a%20b #segment=new']
+    ['shared |c age:4.40119738 |c/device os=i%7Cos', '|a #id=a%20b #segment=new']
     """
     return ["shared " + _namespaces("c", context, []), *(encode_action(action) for action in actions)]
 
@@ -151,8 +154,8 @@ def _leaf(name: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield f"{name}={_escape(item)}"
-    elif value:
-        yield f"{name}:{compress(value)!r}"
+    elif abs(value) >= _SMALLEST:
+        yield f"{name}:{compress(value):.9g}"
 
 
 def compress(number: float) -> float:

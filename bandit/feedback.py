@@ -30,70 +30,74 @@ class Receipt(Value, frozen=True, kw_only=True):
     detail: str | None = None
 
 
-async def accept(database: Database, events: Sequence[RewardEvent]) -> list[Receipt]:
-    """Keep every event that is new; one receipt per event, in order. All are committed or none.
+class Feedback:
+    """Accepts what comes back about decisions."""
 
-    Raises:
-        UnavailableError: nothing can be promised; send the same events again.
-    """
-    now = datetime.now(UTC)
-    received = [_received(event, now) for event in events]
-    async with database.transaction() as connection:
-        new = await rewards.insert(connection, received)
-        known = await decisions.locate(connection, {event.decision_id for event in received})
-        configs = await _configs(connection, {key for _, key in known.values()})
-        receipts, signals, to_wake = [], [], set()
-        for event in received:
-            key = known[event.decision_id][1] if event.decision_id in known else None
-            config = configs[key] if key else None
-            fresh = (event.source, event.event_id) in new
-            new.discard((event.source, event.event_id))
-            receipts.append(_receipt(event, fresh=fresh, key=key, config=config))
-            if fresh and (config is None or event.kind in config.terminal_kinds):
-                signals.append(event)
-                to_wake |= {key} if key else set()
-        await rewards.signal(connection, signals)
-        for key in to_wake:
-            await notify(connection, WORK, key)
-    return receipts
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._configs = ConfigCache()
 
+    async def accept(self, events: Sequence[RewardEvent]) -> list[Receipt]:
+        """Keep every event that is new; one receipt per event, in order. All are committed or none.
 
-async def activate(database: Database, decision_id: str) -> bool:
-    """Say that a deferred decision was really shown: from now on it waits for its reward and is learned.
+        Raises:
+            UnavailableError: nothing can be promised; send the same events again.
+        """
+        now = datetime.now(UTC)
+        received = [_received(event, now) for event in events]
+        async with self._database.transaction() as connection:
+            new = await rewards.insert(connection, received)
+            known = await decisions.locate(connection, {event.decision_id for event in received})
+            configs = await self._current(connection, {key for _, key in known.values()})
+            receipts, signals, to_wake = [], [], set()
+            for event in received:
+                key = known[event.decision_id][1] if event.decision_id in known else None
+                config = configs[key] if key else None
+                fresh = (event.source, event.event_id) in new
+                new.discard((event.source, event.event_id))
+                receipts.append(_receipt(event, fresh=fresh, key=key, config=config))
+                if fresh and (config is None or event.kind in config.terminal_kinds):
+                    signals.append(event)
+                    to_wake |= {key} if key else set()
+            await rewards.signal(connection, signals)
+            for key in to_wake:
+                await notify(connection, WORK, key)
+        return receipts
 
-    True if this call did it, False if it was not deferred or is activated already: nothing to do.
+    async def activate(self, decision_id: str) -> bool:
+        """Say that a deferred decision was really shown: from now on it waits for its reward and is learned.
 
-    Raises:
-        NotFoundError: there is no decision by that id.
-    """
-    async with database.transaction() as connection:
-        place = (await decisions.locate(connection, [decision_id])).get(decision_id)
-        if place is None:
-            raise NotFoundError(
-                f"decision_id: expected the id of a logged decision, got {decision_id!r}.",
-                target="decision_id",
-            )
-        decided_at, bandit_key = place
-        config = (await _configs(connection, {bandit_key}))[bandit_key]
-        wait = timedelta(seconds=config.reward_wait)
-        return await decisions.activate(connection, (decision_id, decided_at), wait)
+        True if this call did it, False if it was not deferred or is activated already: nothing to do.
 
+        Raises:
+            NotFoundError: there is no decision by that id.
+        """
+        async with self._database.transaction() as connection:
+            place = (await decisions.locate(connection, [decision_id])).get(decision_id)
+            if place is None:
+                raise NotFoundError(
+                    f"decision_id: expected the id of a logged decision, got {decision_id!r}.",
+                    target="decision_id",
+                )
+            decided_at, bandit_key = place
+            config = (await self._current(connection, {bandit_key}))[bandit_key]
+            wait = timedelta(seconds=config.reward_wait)
+            activated = await decisions.activate(connection, (decision_id, decided_at), wait)
+            if activated:
+                await notify(connection, WORK, bandit_key)  # its reward may be here already
+            return activated
 
-async def received(database: Database, decision_id: str) -> tuple[list[ReceivedEvent], Settlement | None]:
-    """All reward events of a decision by time, and how it was settled (None while it waits)."""
-    async with database.connection() as connection:
-        events = (await rewards.for_decisions(connection, [decision_id]))[decision_id]
-        settled = await training.settlement(connection, decision_id)
-    return sorted(events, key=lambda e: (e.occurred_at, e.source, e.event_id)), settled
+    async def received(self, decision_id: str) -> tuple[list[ReceivedEvent], Settlement | None]:
+        """All reward events of a decision by time, and how it was settled (None while it waits)."""
+        async with self._database.connection() as connection:
+            events = (await rewards.for_decisions(connection, [decision_id]))[decision_id]
+            settled = await training.settlement(connection, decision_id)
+        return sorted(events, key=lambda e: (e.occurred_at, e.source, e.event_id)), settled
 
-
-async def _configs(connection: Connection, keys: set[str]) -> dict[str, BanditConfig]:
-    versions = await training.newest_versions(connection, sorted(keys))
-    found = await _CONFIGS.get(connection, {(key, version) for key, (version, _, _) in versions.items()})
-    return {key: config for (key, _), config in found.items()}
-
-
-_CONFIGS = ConfigCache()  # configuration versions never change, so one cache serves the process
+    async def _current(self, connection: Connection, keys: set[str]) -> dict[str, BanditConfig]:
+        versions = await training.newest_versions(connection, sorted(keys))
+        pairs = {(key, version) for key, (version, _, _) in versions.items()}
+        return {key: config for (key, _), config in (await self._configs.get(connection, pairs)).items()}
 
 
 def _received(event: RewardEvent, now: datetime) -> ReceivedEvent:

@@ -72,7 +72,7 @@ class Learner:
             except AWAY as error:
                 _log.warning("database lost", error=str(error))
             finally:
-                self._forget()
+                self.close()
                 with suppress(*AWAY):
                     await connection.close(timeout=1)
 
@@ -219,7 +219,8 @@ class Learner:
         if learning is not None:
             learning.fold.close()
 
-    def _forget(self) -> None:
+    def close(self) -> None:
+        """Forget what is held in memory; everything that counts is in the database."""
         for bandit_key in list(self._learning):
             self._drop(bandit_key)
         self._locked.clear()

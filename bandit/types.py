@@ -71,7 +71,7 @@ class SquareCB(Value, tag="squarecb", tag_field="algorithm", frozen=True, kw_onl
 class RegCB(Value, tag="regcb", tag_field="algorithm", frozen=True, kw_only=True):
     """Uniform over the actions whose confidence bound still reaches the best one's."""
 
-    mellowness: Positive = 0.1
+    mellowness: Positive = 0.001
 
 
 class Bag(Value, tag="bag", tag_field="algorithm", frozen=True, kw_only=True):

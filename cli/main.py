@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from importlib.metadata import version as distribution_version
 
-import structlog
 import typer
 
+from bandit import logs
 from bandit.errors import SegbanditError
 from cli import bandits, service
 
@@ -35,16 +34,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours ends it with its message and exit code 1."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    logs.configure()
     try:
         app()
     except SegbanditError as error:

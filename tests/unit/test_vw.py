@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+
+from bandit import vw
+from bandit.errors import InvalidInputError, ModelRefusedError
+from bandit.types import PolicySettings
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--final_regressor=/tmp/x", "-f", "--daemon", "--port=1", "--l2", "--l2=1e-6 --daemon", "--l2=x;y",
+        "--bit_precision=30", "l2=1e-6", "--cache_file=/tmp/x", "", "--coin=1", "--predictions=/tmp/x",
+    ],
+)  # fmt: skip
+def test_only_listed_arguments_pass(argument: str) -> None:
+    with pytest.raises(InvalidInputError) as refused:
+        vw.check_arguments([argument])
+    assert refused.value.target == "policy.vw_arguments[0]"
+
+
+def test_listed_arguments_reach_vw() -> None:
+    settings = PolicySettings(vw_arguments=["--l2=1e-6", "--bit_precision=12"])
+    model = vw.Model.untrained(settings)
+    assert "--l2=1e-6" in vw.arguments(settings)
+    model.close()
+
+
+def test_changed_bytes_are_refused_before_vw_sees_them() -> None:
+    model = vw.Model.untrained(PolicySettings())
+    data = model.to_bytes()
+    model.close()
+    sha256 = hashlib.sha256(data).hexdigest()
+    for at in range(0, len(data), 7):
+        changed = bytearray(data)
+        changed[at] ^= 1
+        with pytest.raises(ModelRefusedError):
+            vw.Model.from_bytes(bytes(changed), sha256)
+    with pytest.raises(ModelRefusedError):
+        vw.Model.from_bytes(data[:-1], sha256)
+
+
+def test_a_prediction_that_is_no_distribution_is_refused() -> None:
+    model = vw.Model.untrained(PolicySettings())
+    with pytest.raises(ModelRefusedError, match="expected 2 probabilities"):
+        model.predict(["shared |c x:1", "|a a\n|a b", "|a c"])
+    model.close()
