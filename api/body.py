@@ -134,6 +134,8 @@ def _invalid(message: str) -> InvalidInputError:
     target = where.strip("`").removeprefix("$").lstrip(".") or "body"
     if unknown := re.search(r"unknown field `(.*)`", text):
         target = unknown[1] if target == "body" else f"{target}.{unknown[1]}"
-    if missing := re.search(r"missing required field `(.*)`", text):
+        text = "expected only the fields of the schema (see /docs), got another one; is it misspelt?"
+    elif missing := re.search(r"missing required field `(.*)`", text):
         target = missing[1] if target == "body" else f"{target}.{missing[1]}"
-    return InvalidInputError(f"{target}: {text[0].lower()}{text[1:]}.", target=target)
+        text = "expected a value, got nothing; it is required"
+    return InvalidInputError(f"{target}: {text[0].lower()}{text[1:].rstrip('.')}.", target=target)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version as distribution_version
 
@@ -9,7 +10,7 @@ import typer
 
 from bandit import logs
 from bandit.errors import SegbanditError
-from cli import bandits, service
+from cli import bandits, demo, replay_live, service
 
 app = typer.Typer(
     name="segbandit",
@@ -20,6 +21,8 @@ app = typer.Typer(
 app.command()(service.serve)
 app.command()(service.learner)
 app.command()(service.migrate)
+app.command()(demo.demo)
+app.command()(replay_live.replay_live)
 app.add_typer(bandits.app, name="bandits")
 
 
@@ -35,6 +38,8 @@ def version() -> None:
 def main() -> None:
     """Run the command line; an error of ours ends it with its message and exit code 1."""
     logs.configure()
+    # As an exit, a termination lets everything clean up; uvicorn too ends by raising its signal once more.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         app()
     except SegbanditError as error:

