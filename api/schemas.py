@@ -262,7 +262,7 @@ _ERRORS = {
     "409": "The name is taken by something else, or its state does not allow this.",
     "413": "The body is too large.",
     "422": "The body is not what is expected; nothing was changed.",
-    "503": "The database is away; nothing was recorded, repeat the call.",
+    "503": "The database is away; repeat the call, with the same ids, until it is answered.",
 }
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 
-from bandit import features
+from bandit import features, vw
 from bandit.db import bandits
 from bandit.db.pool import Database
 from bandit.errors import ConflictError, InvalidInputError
 from bandit.types import Bandit, BanditConfig
-from bandit.vw import check_arguments
 
 
 async def create(database: Database, bandit_key: str, config: BanditConfig) -> Bandit:
@@ -117,5 +116,5 @@ def checked(config: BanditConfig) -> BanditConfig:
             f"got {config.default_reward}.",
             target="default_reward",
         )
-    check_arguments(config.policy.vw_arguments)
+    vw.check(config.policy)
     return msgspec.structs.replace(config, baseline_action=baseline or enabled[0])

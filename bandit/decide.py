@@ -87,13 +87,12 @@ async def watch(database: Database, changed: Callable[[], None]) -> None:
 
 
 async def _policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy | None:
-    if model_version == 0:
-        return VwPolicy(Model.untrained(bandit.config.policy))
-    stored = await training.weights(connection, bandit.bandit_key, model_version)
     try:
-        if stored is None:
-            raise ModelRefusedError(f"expected model {model_version} in the database, got none.")
-        return VwPolicy(Model.from_bytes(*stored))
+        if model_version == 0:
+            return VwPolicy(Model.untrained(bandit.config.policy))
+        return VwPolicy(
+            Model.from_bytes(*await training.weights(connection, bandit.bandit_key, model_version))
+        )
     except (ModelRefusedError, RuntimeError) as error:  # RuntimeError: Vowpal Wabbit's own words
         _log.error(
             "model refused", bandit_key=bandit.bandit_key, model_version=model_version, error=str(error)

@@ -23,7 +23,7 @@ from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache, learning_digest
 from bandit.db.pool import AWAY, WORK, Connection, connect
 from bandit.db.training import Due, Lineage, LogEntry
-from bandit.errors import SegbanditError, UnavailableError
+from bandit.errors import ModelRefusedError, UnavailableError
 from bandit.fold import Fold
 from bandit.settings import Settings
 from bandit.types import Bandit, BanditConfig, ModelVersion, TrainingEvent
@@ -32,7 +32,7 @@ _log = structlog.get_logger()
 #: Signals older than this are looked at only in a full sweep, every so often.
 _RECENT = timedelta(minutes=1)
 _SWEEP_SECONDS = 30.0
-_PARTITION_SECONDS = 3_600.0
+_HOUSEKEEPING_SECONDS = 3_600.0
 #: Folds kept in memory; the others are taken up again from their last snapshot.
 _FOLDS = 128
 
@@ -54,7 +54,7 @@ class Learner:
         self._learning: dict[str, _Learning] = {}
         self._locked: set[str] = set()
         self._wake = asyncio.Event()
-        self._swept = self._partitioned = float("-inf")
+        self._swept = self._kept_house = float("-inf")
 
     async def run(self) -> None:
         """Learn for ever; when the database goes away, take up again when it is back."""
@@ -80,9 +80,10 @@ class Learner:
         while True:
             began = time.monotonic()
             self._wake.clear()
-            if began - self._partitioned > _PARTITION_SECONDS:
+            if began - self._kept_house > _HOUSEKEEPING_SECONDS:
                 await schema.ensure_partitions(connection)
-                self._partitioned = began
+                await training.drop_spent_signals(connection)
+                self._kept_house = began
             await self.step(connection)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._settings.poll_seconds)
@@ -101,12 +102,12 @@ class Learner:
             try:
                 while count := await self._step_bandit(connection, bandit_key, since):
                     learned += count
-            except SegbanditError as error:
+            except (asyncio.CancelledError, *AWAY):
                 self._drop(bandit_key)  # what it learned was rolled back
-                _log.error("bandit not learned", bandit_key=bandit_key, error=error.message)
-            except BaseException:
-                self._drop(bandit_key)
                 raise
+            except Exception as error:  # one bandit's failure, whatever it is, must not stop the others
+                self._drop(bandit_key)
+                _log.error("bandit not learned", bandit_key=bandit_key, exc_info=error)
         return learned
 
     async def _step_bandit(self, connection: Connection, bandit_key: str, since: datetime) -> int:
@@ -123,7 +124,7 @@ class Learner:
             entries = await self._settle(connection, bandit, due, learning.fold.seq)
             for entry in entries:
                 learning.fold.learn(training_event(entry, config))
-            learning.fold.check(len(entries))
+            learning.fold.check(config.policy.relearn_window if rebuilt else len(entries))
             await training.append(connection, bandit_key, bandit.config_version, entries)
             learning.model_version = await self._publish(connection, bandit, learning)
         _log.debug(
@@ -174,29 +175,32 @@ class Learner:
             if learning is not None:
                 learning.fold.close()
             newest = await training.latest(connection, bandit.bandit_key)
-            rebuilt = newest is not None and newest.learning_digest != digest
-            fold = await (
-                self._resume(connection, bandit, newest)
-                if newest is not None and not rebuilt
-                else self._rebuild(connection, bandit, newest)
-            )
+            fold = None
+            if newest is not None and newest.learning_digest == digest:
+                fold = await self._resume(connection, bandit, newest)
+            rebuilt = newest is not None and fold is None
+            fold = fold or await self._rebuild(connection, bandit, newest)
             learning = _Learning(fold, digest, newest.model.model_version if newest else 0)
         self._learning[bandit.bandit_key] = learning  # last in, so the first is the one longest unused
         if len(self._learning) > _FOLDS:
             self._drop(next(iter(self._learning)))
         return learning, rebuilt
 
-    async def _resume(self, connection: Connection, bandit: Bandit, newest: Lineage) -> Fold:
+    async def _resume(self, connection: Connection, bandit: Bandit, newest: Lineage) -> Fold | None:
+        """The fold from its last snapshot on; None if its bytes are not what they were."""
         settings = bandit.config.policy
         seq = newest.model.trained_through_seq
         stored = await training.weights(connection, bandit.bandit_key, newest.model.model_version)
-        if stored is None:
-            raise SegbanditError(f"expected model {newest.model.model_version} in the database, got none.")
+        try:
+            model = vw.Model.from_bytes(*stored)
+        except ModelRefusedError as error:
+            _log.error("snapshot refused, rebuilding", bandit_key=bandit.bandit_key, error=error.message)
+            return None
         past: list[TrainingEvent] = []
         after = max(0, seq - settings.relearn_window)
         async for chunk in training.log(connection, self._configs, bandit.bandit_key, after, seq):
             past += [training_event(entry, bandit.config) for entry in chunk]
-        return Fold.resume(settings, bandit.salt, vw.Model.from_bytes(*stored), seq, past)
+        return Fold.resume(settings, bandit.salt, model, seq, past)
 
     async def _rebuild(self, connection: Connection, bandit: Bandit, newest: Lineage | None) -> Fold:
         fold = Fold.start(bandit.config.policy, bandit.salt)
@@ -208,9 +212,7 @@ class Learner:
         return fold
 
     async def _lock(self, connection: Connection, bandit_key: str) -> bool:
-        if bandit_key not in self._locked and await connection.fetchval(
-            "SELECT pg_try_advisory_lock(hashtextextended('segbandit:' || $1, 0))", bandit_key
-        ):
+        if bandit_key not in self._locked and await training.try_lock(connection, bandit_key):
             self._locked.add(bandit_key)
         return bandit_key in self._locked
 

@@ -26,7 +26,7 @@ class Settings(BaseSettings):
     #: How long the learner and the model refresh sleep when nobody wakes them, in seconds.
     poll_seconds: float = 0.2
     #: The least time between two model versions of a bandit, in seconds.
-    publish_seconds: float = 0.1
+    publish_seconds: float = 0.2
     #: The most decisions that one transaction of the learner settles.
     settle_batch: int = 500
     #: Connections per API process.

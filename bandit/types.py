@@ -211,7 +211,8 @@ class Decision(Value, frozen=True, kw_only=True):
     offered: list[Action]
     #: Their positions in the request's actions, or in the catalogue if the request brought none.
     positions: list[int]
-    #: One probability per offered action, each > 0 or 0, summing to 1 within 1e-9.
+    #: One probability per offered action, summing to 1 within 1e-9; in mode logging_only only the chosen
+    #: action's is known, and the others stand as 0.
     pmf: list[float]
     #: Index of the chosen action in `offered`.
     chosen: int

@@ -37,15 +37,18 @@ ALLOWED_ARGUMENTS = {
 _SUM_TOLERANCE = 1e-3
 
 
-def check_arguments(arguments: Sequence[str]) -> None:
-    """Refuse raw options outside the allowlist.
+def check(settings: PolicySettings) -> None:
+    """Refuse settings that Vowpal Wabbit would not take, and raw options outside the allowlist.
 
-    >>> check_arguments(["--l2=1e-6", "--coin"])
-    >>> check_arguments(["--final_regressor=/tmp/x"])
+    Raises:
+        InvalidInputError: naming the option.
+
+    >>> check(PolicySettings(vw_arguments=["--l2=1e-6"]))
+    >>> check(PolicySettings(vw_arguments=["--final_regressor=/tmp/x"]))
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: policy.vw_arguments[0]: expected one of ...
     """
-    for index, argument in enumerate(arguments):
+    for index, argument in enumerate(settings.vw_arguments):
         name, equals, value = argument.removeprefix("--").partition("=")
         form = ALLOWED_ARGUMENTS.get(name, "")
         fits = not equals if form is None else bool(form and re.fullmatch(form, value))
@@ -56,6 +59,14 @@ def check_arguments(arguments: Sequence[str]) -> None:
                 + f", got {argument!r}.",
                 target=f"policy.vw_arguments[{index}]",
             )
+    try:
+        model = Model.untrained(settings)
+        model.predict(["shared |c x:1", "|a #id=a", "|a #id=b"])
+        model.close()
+    except (RuntimeError, ModelRefusedError) as error:
+        raise InvalidInputError(
+            f"policy: expected settings that Vowpal Wabbit takes, got its refusal: {error}", target="policy"
+        ) from error
 
 
 def arguments(settings: PolicySettings) -> list[str]:
@@ -64,7 +75,6 @@ def arguments(settings: PolicySettings) -> list[str]:
     >>> " ".join(arguments(PolicySettings(exploration=EpsilonGreedy())))[:33]
     '--cb_explore_adf --cb_type=mtr --'
     """
-    check_arguments(settings.vw_arguments)
     interactions = ["--interactions=" + "".join(side[0] for side in sides) for sides in settings.interactions]
     given = {argument.partition("=")[0] for argument in settings.vw_arguments}
     update = [] if given & {"--coin", "--ftrl", "--normalized"} else ["--adaptive", "--invariant"]

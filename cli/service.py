@@ -16,12 +16,11 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import structlog
 import typer
 import uvicorn
-from fastapi import FastAPI
 
 from api.app import create_app
 from bandit.db import embedded, schema
@@ -41,6 +40,8 @@ DataDir = Annotated[
 Host = Annotated[str, typer.Option(help="A loopback address: there are no API keys yet.")]
 Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)]
 Workers = Annotated[int, typer.Option(help="API processes.", min=1, max=64)]
+
+Minded = Annotated[bool, typer.Option("--minded", hidden=True, help="End when the parent process ends.")]
 
 
 def prepared(data_dir: Path | None) -> Settings:
@@ -62,13 +63,7 @@ def migrated(data_dir: Path | None) -> Settings:
     """`prepared`, with the newest schema and partitions in place."""
     settings = prepared(data_dir)
     url = settings.database_url or ""
-    try:
-        schema.migrate(url)
-    except OSError as error:
-        raise SetupError(
-            f"expected a PostgreSQL at DATABASE_URL, got {type(error).__name__}: {error}. Start it or "
-            "correct the address; without DATABASE_URL an embedded one is used."
-        ) from error
+    schema.migrate(url)
 
     async def partitions() -> None:
         connection = await connect(url)
@@ -88,13 +83,14 @@ def migrate(data_dir: DataDir = None) -> None:
     typer.echo("The schema is up to date.")
 
 
-def learner(data_dir: DataDir = None) -> None:
+def learner(data_dir: DataDir = None, *, minded: Minded = False) -> None:
     """Run the learner alone: it settles, learns and publishes for every bandit no other learner holds.
 
     Example: DATABASE_URL=postgresql://me@db/segbandit segbandit learner
     """
     settings = prepared(data_dir)
-    _die_with_parent()
+    if minded:
+        _die_with_parent()
 
     async def run() -> None:
         task = asyncio.ensure_future(Learner(settings.database_url or "", settings).run())
@@ -130,7 +126,7 @@ def serve(
         )
 
 
-def api_worker() -> FastAPI:
+def api_worker() -> Any:
     """The app of one API process; one that was started by `serve` does not outlive it."""
     if multiprocessing.parent_process() is not None:
         _die_with_parent()
@@ -207,7 +203,9 @@ def minded_learner() -> Iterator[None]:
 
     def mind() -> None:
         while not stop.is_set():
-            process = subprocess.Popen([sys.executable, "-m", "cli.main", "learner"], start_new_session=True)
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cli.main", "learner", "--minded"], start_new_session=True
+            )
             current[:] = [process]
             code = process.wait()
             if not stop.is_set():

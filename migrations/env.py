@@ -15,8 +15,8 @@ _ONE_AT_A_TIME = 7_305_221
 def _migrate(connection: Connection) -> None:
     context.configure(connection=connection, transaction_per_migration=False)
     with context.begin_transaction():
-        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_ONE_AT_A_TIME})"))
+        connection.execute(text("SET LOCAL lock_timeout = '5s'"))
         context.run_migrations()
 
 

