@@ -1,8 +1,9 @@
 """Context and actions -> Vowpal Wabbit text. The only place that builds it; every byte is escaped.
 
-Names follow the structure: `{"age": 3, "device": {"os": "ios"}}` becomes `|c age:... |c/device os=ios`.
-All context namespaces begin with `c` and all action namespaces with `a`, which is what interactions go by.
-`=`, `/`, `#`, `:`, `|` and white space never occur in an escaped name, so no name can imitate another.
+Names follow the structure: `{"tier": "a", "device": {"os": "ios"}}` becomes `|c tier=a |c/device os=ios`.
+All context namespaces begin with `c` and all action namespaces with `a`, which is what interactions go by; a
+context of very many features goes under `w`, which is not multiplied by itself.
+`=`, `/`, `#`, `@`, `:`, `|` and white space never occur in an escaped name, so no name can imitate another.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ MAX_DEPTH = 8
 MAX_FEATURES = 500
 MAX_NUMBER = 1e6
 
-#: Smaller numbers count as 0: VW's number parser makes NaN of some (5.794042763063725e-128), which would
-#: ruin the model, and a float32 times a weight of that size moves nothing. 9 digits hold any float32.
+#: First letters of the namespaces.
+CONTEXT, WIDE_CONTEXT, ACTION = "c", "w", "a"
+#: A context of more tokens is not multiplied by itself: cost grows with the square, times the actions.
+MAX_CROSSED = 128
+#: Smaller weights count as 0: VW's number parser makes NaN of some (5.794042763063725e-128), which would
+#: ruin the model, and a float32 of that size moves nothing. 9 digits hold any float32.
 _SMALLEST = 1e-9
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
 
@@ -111,9 +116,9 @@ def encode(context: Features, actions: Sequence[Action]) -> list[str]:
     """The lines of one decision: the shared line, then one per action, in order and without labels.
 
     >>> encode({"age": 30, "device": {"os": "i|os"}}, [Action(action_id="a b", segment="new")])
-    ['shared |c age:4.40119738 |c/device os=i%7Cos', '|a #id=a%20b #segment=new']
+    ['shared |c age@5:0.598802618 age@6:0.401197382 |c/device os=i%7Cos', '|a #id=a%20b #segment=new']
     """
-    return ["shared " + _namespaces("c", context, []), *(encode_action(action) for action in actions)]
+    return ["shared " + _context(context), *(encode_action(action) for action in actions)]
 
 
 def encode_action(action: Action) -> str:
@@ -121,20 +126,31 @@ def encode_action(action: Action) -> str:
     identity = [f"#id={_escape(action.action_id)}"]
     if action.segment is not None:
         identity.append(f"#segment={_escape(action.segment)}")
-    return _namespaces("a", action.features, identity)
+    spaces = _namespaces(action.features)
+    spaces[""] = identity + spaces.get("", [])
+    return _line(ACTION, spaces)
 
 
-def _namespaces(root: str, features: Features, first: list[str]) -> str:
-    flat = list(first)
-    nested = []
+def _context(context: Features) -> str:
+    spaces = _namespaces(context)
+    count = sum(len(tokens) for tokens in spaces.values())
+    return _line(CONTEXT if count <= MAX_CROSSED else WIDE_CONTEXT, {"": [], **spaces})
+
+
+def _line(root: str, spaces: dict[str, list[str]]) -> str:
+    return " ".join(f"|{root}{name}" + "".join(f" {token}" for token in spaces[name]) for name in spaces)
+
+
+def _namespaces(features: Features) -> dict[str, list[str]]:
+    """Tokens by namespace: the empty one for what stands at the top, "/name" for each object in it."""
+    spaces: dict[str, list[str]] = {}
     for key, value in features.items():
         if isinstance(value, dict):
-            inner = list(_tokens("", value))
-            if inner:
-                nested.append(f"|{root}/{_escape(key)} {' '.join(inner)}")
+            if inner := list(_tokens("", value)):
+                spaces["/" + _escape(key)] = inner
         else:
-            flat.extend(_leaf(_escape(key), value))
-    return " ".join([f"|{root}", *flat, *nested])
+            spaces.setdefault("", []).extend(_leaf(_escape(key), value))
+    return spaces
 
 
 def _tokens(prefix: str, features: Features) -> Iterator[str]:
@@ -154,18 +170,26 @@ def _leaf(name: str, value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield f"{name}={_escape(item)}"
-    elif abs(value) >= _SMALLEST:
-        yield f"{name}:{compress(value):.9g}"
+    else:
+        for knot, weight in hats(value):
+            yield f"{name}@{knot}" if weight == 1.0 else f"{name}@{knot}:{weight:.9g}"
 
 
-def compress(number: float) -> float:
-    """Keeps [-1, 1] as it is and grows like a logarithm beyond, so that raw amounts cannot ruin a model.
+def hats(number: float) -> list[tuple[int, float]]:
+    """A number as weights of its two neighbouring knots, which sum to 1: a piecewise linear basis.
 
-    >>> [compress(x) for x in (0.5, -1.0, 1_000_000.0)]
-    [0.5, -1.0, 14.815510557964274]
+    Knots lie at 0, 0.5 and 1, then at e, e**2, ..., and alike below zero. So a model can bend where it needs
+    to, nothing depends on where a scale has its zero, and raw amounts up to 1e6 cannot ruin it.
+
+    >>> hats(0.25), hats(-1.0), hats(1_000_000)
+    ([(0, 0.5), (1, 0.5)], [(-2, 1.0)], [(15, 0.184...), (16, 0.815...)])
     """
     size = abs(number)
-    return float(number) if size <= 1.0 else math.copysign(1.0 + math.log(size), number)
+    at = math.copysign(2.0 * size if size <= 1.0 else 2.0 + math.log(size), number)
+    knot = math.floor(at)
+    upper = at - knot
+    weights = [(knot, 1.0 - upper), (knot + 1, upper)]
+    return [(each, weight) for each, weight in weights if weight >= _SMALLEST]
 
 
 @lru_cache(maxsize=65_536)

@@ -64,8 +64,8 @@ class EpsilonGreedy(Value, tag="epsilon_greedy", tag_field="algorithm", frozen=T
 class SquareCB(Value, tag="squarecb", tag_field="algorithm", frozen=True, kw_only=True):
     """Inverse gap weighting: 1 / (K + gamma * gap), gamma = gamma_scale * events ** gamma_exponent."""
 
-    gamma_scale: Positive = 100.0
-    gamma_exponent: Unit = 0.5
+    gamma_scale: Positive = 2.0
+    gamma_exponent: Unit = 0.7
 
 
 class RegCB(Value, tag="regcb", tag_field="algorithm", frozen=True, kw_only=True):
@@ -107,14 +107,14 @@ class PolicySettings(Value, frozen=True, kw_only=True):
     #: Which sides are multiplied; [["context", "action"]] lets each action react to each context feature.
     interactions: Annotated[
         list[Annotated[list[Side], Meta(min_length=2, max_length=4)]], Meta(max_length=8)
-    ] = msgspec.field(default_factory=lambda: [["context", "action"]])
-    learning_rate: Annotated[float, Meta(gt=0.0, le=100.0)] = 2.0
+    ] = msgspec.field(default_factory=lambda: [["context", "action"], ["context", "context", "action"]])
+    learning_rate: Annotated[float, Meta(gt=0.0, le=100.0)] = 0.002
     #: Importance weights are bounded: an event counts 1 / max(probability, importance_bound).
-    importance_bound: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.1
+    importance_bound: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.2
     #: How many past events are relearned with each new one.
     relearn: Annotated[int, Meta(ge=0, le=64)] = 8
     #: They are drawn from this many last events of the training log.
-    relearn_window: Annotated[int, Meta(ge=1, le=100_000)] = 10_000
+    relearn_window: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
     #: Raw Vowpal Wabbit options, `--name=value`, from the allowlist in `bandit.vw`.
     vw_arguments: Annotated[list[str], Meta(max_length=16)] = []
 

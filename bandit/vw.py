@@ -1,4 +1,4 @@
-"""The whole border with Vowpal Wabbit: the only importer, the only home of cost = -reward, bytes in and out.
+"""The whole border with Vowpal Wabbit: the only importer, the only home of costs, bytes in and out.
 
 A workspace is not thread-safe: one thread owns a model.
 """
@@ -14,20 +14,20 @@ from pathlib import Path
 
 import vowpalwabbit
 
+from bandit import features
 from bandit.errors import InvalidInputError, ModelRefusedError
 from bandit.types import Bag, Cover, EpsilonGreedy, PolicySettings, RegCB, Softmax, SquareCB
 
 VERSION: str = vowpalwabbit.__version__
 
-#: Raw options that a policy may carry, with the form of their value. None may name a file or a socket.
+#: Raw options that a policy may carry, with the form of their value. None may name a file or a socket, and
+#: each must resume exactly: --l1 and --l2 are out, because saving rounds what they have put off.
 ALLOWED_ARGUMENTS = {
     "bit_precision": r"(1[0-9]|2[0-4])",
     "coin": None,
     "ftrl": None,
     "ftrl_alpha": r"[0-9.e-]+",
     "ftrl_beta": r"[0-9.e-]+",
-    "l1": r"[0-9.e-]+",
-    "l2": r"[0-9.e-]+",
     "noconstant": None,
     "normalized": None,
     "power_t": r"[0-9.]+",
@@ -35,6 +35,8 @@ ALLOWED_ARGUMENTS = {
     "random_seed": r"[0-9]{1,9}",
 }
 _SUM_TOLERANCE = 1e-3
+#: The scaled reward that is expected where nothing is known: costs are counted from it.
+_NEUTRAL = 0.5
 
 
 def check(settings: PolicySettings) -> None:
@@ -43,7 +45,7 @@ def check(settings: PolicySettings) -> None:
     Raises:
         InvalidInputError: naming the option.
 
-    >>> check(PolicySettings(vw_arguments=["--l2=1e-6"]))
+    >>> check(PolicySettings(vw_arguments=["--power_t=0.4"]))
     >>> check(PolicySettings(vw_arguments=["--final_regressor=/tmp/x"]))
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: policy.vw_arguments[0]: expected one of ...
@@ -75,7 +77,6 @@ def arguments(settings: PolicySettings) -> list[str]:
     >>> " ".join(arguments(PolicySettings(exploration=EpsilonGreedy())))[:33]
     '--cb_explore_adf --cb_type=mtr --'
     """
-    interactions = ["--interactions=" + "".join(side[0] for side in sides) for sides in settings.interactions]
     given = {argument.partition("=")[0] for argument in settings.vw_arguments}
     update = [] if given & {"--coin", "--ftrl", "--normalized"} else ["--adaptive", "--invariant"]
     return [
@@ -84,10 +85,22 @@ def arguments(settings: PolicySettings) -> list[str]:
         "--hash=all",
         f"--learning_rate={settings.learning_rate!r}",
         *update,
-        *interactions,
+        *_interactions(settings),
         *_exploration(settings),
         *settings.vw_arguments,
     ]
+
+
+def _interactions(settings: PolicySettings) -> list[str]:
+    """Contexts of very many features (see `features.MAX_CROSSED`) are only multiplied by actions."""
+    letters = {"context": features.CONTEXT, "action": features.ACTION}
+    found = []
+    for sides in settings.interactions:
+        word = "".join(letters[side] for side in sides)
+        found.append(word)
+        if sides.count("context") == 1:
+            found.append(word.replace(features.CONTEXT, features.WIDE_CONTEXT))
+    return [f"--interactions={word}" for word in found]
 
 
 def _exploration(settings: PolicySettings) -> list[str]:
@@ -97,7 +110,10 @@ def _exploration(settings: PolicySettings) -> list[str]:
         case SquareCB(gamma_scale=scale, gamma_exponent=exponent):
             return ["--squarecb", f"--gamma_scale={scale!r}", f"--gamma_exponent={exponent!r}"]
         case RegCB(mellowness=mellowness):
-            return ["--regcb", f"--mellowness={mellowness!r}", "--cb_min_cost=-1", "--cb_max_cost=0"]
+            return [
+                "--regcb", f"--mellowness={mellowness!r}",
+                f"--cb_min_cost={_NEUTRAL - 1.0}", f"--cb_max_cost={_NEUTRAL}",
+            ]  # fmt: skip
         case Bag(size=size, epsilon=epsilon):
             return [f"--bag={size}", f"--epsilon={epsilon!r}"]
         case Cover(size=size, psi=psi, epsilon=epsilon):
@@ -117,6 +133,9 @@ class Model:
 
     def __init__(self, command: Sequence[str]) -> None:
         self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet"])
+        # Cover's policies learn from the whole choice; the others regress on what was chosen, and leaving out
+        # the other actions gives the same regression at a fraction of the cost.
+        self._whole_choice = "cb_explore_adf_cover" in self._workspace.get_enabled_learners()
 
     @classmethod
     def untrained(cls, settings: PolicySettings) -> Model:
@@ -170,10 +189,11 @@ class Model:
 
     def learn(self, lines: list[str], chosen: int, scaled_reward: float, probability: float) -> None:
         """Learn one outcome: `scaled_reward` in [0, 1] for the action at index `chosen`."""
-        label = f"0:{-scaled_reward!r}:{probability!r} "
-        labelled = list(lines)
-        labelled[chosen + 1] = label + labelled[chosen + 1]
-        self._workspace.learn(labelled)
+        labelled = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} {lines[chosen + 1]}"
+        if self._whole_choice:
+            self._workspace.learn([*lines[: chosen + 1], labelled, *lines[chosen + 2 :]])
+        else:
+            self._workspace.learn([lines[0], labelled])
 
     def weights(self) -> dict[tuple[int, int], float]:
         """Every non-zero weight and optimizer value by (index, offset), to compare two models exactly.

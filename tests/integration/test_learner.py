@@ -171,7 +171,7 @@ async def test_one_bandits_failure_does_not_stop_the_others(
         await reward(client, made["decision_id"])
     await connection.execute(
         """UPDATE bandit_configs SET config = replace(config::text, '"vw_arguments":[]',
-           '"vw_arguments":["--l2=e"]')::json WHERE bandit_key = 'broken'"""
+           '"vw_arguments":["--ftrl_alpha=e"]')::json WHERE bandit_key = 'broken'"""
     )
     assert await learn() == 1
     assert await connection.fetchval("SELECT bandit_key FROM training_log") == "hero"

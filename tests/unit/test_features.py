@@ -54,8 +54,8 @@ def test_whatever_the_values_vw_sees_exactly_our_actions(
 @given(contexts)
 def test_only_safe_bytes_leave_the_encoder(context: dict[str, Any]) -> None:
     (shared,) = features.encode(context, [])
-    assert set(shared) <= set(string.ascii_letters + string.digits + "_.-%=/:| ")
-    assert shared.startswith("shared |c")
+    assert set(shared) <= set(string.ascii_letters + string.digits + "_.-%=/@:| ")
+    assert shared.startswith(("shared |c", "shared |w"))
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,22 @@ def test_eight_levels_pass_and_nine_do_not() -> None:
         features.check(nested(9), "context")
 
 
+@given(st.floats(-1e6, 1e6))
+def test_a_number_is_shared_between_neighbouring_knots(number: float) -> None:
+    weights = features.hats(number)
+    assert 1 <= len(weights) <= 2
+    assert sum(weight for _, weight in weights) == pytest.approx(1.0, abs=1e-8)
+    assert all(abs(knot) <= 16 and 0.0 < weight <= 1.0 for knot, weight in weights)
+
+
 @given(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
-def test_compression_keeps_order_and_bounds(one: float, other: float) -> None:
-    assert (one < other) >= (features.compress(one) < features.compress(other))
-    assert abs(features.compress(one)) < 15
+def test_hats_keep_order(one: float, other: float) -> None:
+    def place(number: float) -> float:
+        return sum(knot * weight for knot, weight in features.hats(number))
+
+    assert (one < other) >= (place(one) < place(other) - 1e-6)
+
+
+def test_a_context_of_very_many_features_is_not_multiplied_by_itself() -> None:
+    assert features.encode({f"x{i}": "v" for i in range(128)}, [])[0].startswith("shared |c ")
+    assert features.encode({f"x{i}": "v" for i in range(129)}, [])[0].startswith("shared |w ")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import random
 
+import msgspec
 import pytest
 
+from bandit import vw
 from bandit.fold import Fold
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
 from bandit.types import (
@@ -24,6 +26,11 @@ from bandit.types import (
 from bandit.vw import Model
 
 EXPLORATIONS: list[Exploration] = [EpsilonGreedy(), SquareCB(), RegCB(), Bag(), Cover(), Softmax()]
+#: One value for each raw option of the allowlist.
+ALLOWED = {
+    "--bit_precision": "12", "--coin": None, "--ftrl": None, "--noconstant": None, "--normalized": None,
+    "--power_t": "0.3", "--initial_t": "2", "--random_seed": "3",
+}  # fmt: skip
 ACTIONS = [Action(action_id=f"a{i}", segment=f"s{i % 2}", features={"price": i / 4}) for i in range(5)]
 _names = [type(exploration).__name__ for exploration in EXPLORATIONS]
 
@@ -89,9 +96,14 @@ def test_every_exploration_learns_to_personalize(exploration: Exploration) -> No
     fold.close()
 
 
-@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=_names)
-def test_a_resumed_fold_equals_an_uninterrupted_one(exploration: Exploration) -> None:
-    settings = PolicySettings(exploration=exploration, relearn=3, relearn_window=40)
+@pytest.mark.parametrize(
+    "settings",
+    [PolicySettings(exploration=exploration) for exploration in EXPLORATIONS]
+    + [PolicySettings(vw_arguments=[a if v is None else f"{a}={v}"]) for a, v in ALLOWED.items()],
+    ids=lambda settings: type(settings.exploration).__name__ + " ".join(settings.vw_arguments),
+)
+def test_a_resumed_fold_equals_an_uninterrupted_one(settings: PolicySettings) -> None:
+    settings = msgspec.structs.replace(settings, relearn=3, relearn_window=40)
     log = events(150)
     whole = Fold.start(settings, "salt")
     for event in log:
@@ -109,6 +121,11 @@ def test_a_resumed_fold_equals_an_uninterrupted_one(exploration: Exploration) ->
         assert parts.policy.distribution(event.context, ACTIONS) == expected
     whole.close()
     parts.close()
+
+
+def test_every_listed_option_is_resumed_in_a_test() -> None:
+    parameters = {"ftrl_alpha", "ftrl_beta"}  # of --ftrl
+    assert {name.removeprefix("--") for name in ALLOWED} == vw.ALLOWED_ARGUMENTS.keys() - parameters
 
 
 def test_a_fold_takes_the_log_in_order_and_whole() -> None:

@@ -12,8 +12,9 @@ from bandit.types import PolicySettings
 @pytest.mark.parametrize(
     "argument",
     [
-        "--final_regressor=/tmp/x", "-f", "--daemon", "--port=1", "--l2", "--l2=1e-6 --daemon", "--l2=x;y",
-        "--bit_precision=30", "l2=1e-6", "--cache_file=/tmp/x", "", "--coin=1", "--predictions=/tmp/x",
+        "--final_regressor=/tmp/x", "-f", "--daemon", "--port=1",
+        "--power_t", "--l2=1e-6", "--l1=1e-6", "--power_t=0 --daemon", "--power_t=x;y",
+        "--bit_precision=30", "power_t=1", "--cache_file=/tmp/x", "", "--coin=1", "--predictions=/tmp/x",
     ],
 )  # fmt: skip
 def test_only_listed_arguments_pass(argument: str) -> None:
@@ -23,13 +24,13 @@ def test_only_listed_arguments_pass(argument: str) -> None:
 
 
 def test_listed_arguments_reach_vw() -> None:
-    settings = PolicySettings(vw_arguments=["--l2=1e-6", "--bit_precision=12"])
+    settings = PolicySettings(vw_arguments=["--power_t=0.4", "--bit_precision=12"])
     model = vw.Model.untrained(settings)
-    assert "--l2=1e-6" in vw.arguments(settings)
+    assert "--power_t=0.4" in vw.arguments(settings)
     model.close()
 
 
-@pytest.mark.parametrize("arguments", [["--l2=e"], ["--coin", "--ftrl"]])
+@pytest.mark.parametrize("arguments", [["--ftrl_alpha=e"], ["--coin", "--ftrl"]])
 def test_what_vw_itself_refuses_is_refused_at_once(arguments: list[str]) -> None:
     with pytest.raises(InvalidInputError, match="refusal") as refused:
         vw.check(PolicySettings(vw_arguments=arguments))
