@@ -1,8 +1,8 @@
 """How well the default policy learns: supervised data turned into a bandit, beside plain Vowpal Wabbit.
 
-Each row is asked for once, in an order shuffled by the seed: a distribution, a seeded draw, reward 1 if the drawn
-action is the row's label, learned at once with the logged probability. The figure is the mean reward over all rows,
-from the first on. The default policy goes through the code that serves and learns in production.
+Each row is asked for once, in an order shuffled by the seed: a distribution, a seeded draw, reward 1 if the
+drawn action is the row's label, learned at once with the logged probability. The figure is the mean reward over
+all rows, from the first on. The default policy goes through the code that serves and learns in production.
 
 Run with `make bench-learning`; writes .bench/learning.json.
 """
@@ -54,9 +54,7 @@ def digits() -> Data:
 def satimage() -> Data:
     path = Settings().shared_data / "satimage" / "satimage.csv.gz"
     if not path.exists():
-        sys.exit(
-            f"expected {path.absolute()}, got nothing; set SEGBANDIT_SHARED_DATA to the shared data's folder"
-        )
+        sys.exit(f"expected {path.absolute()}, got nothing; set SEGBANDIT_SHARED_DATA to its folder")
     with gzip.open(path, "rt") as file:
         rows = list(csv.DictReader(file))
     columns = [name for name in rows[0] if name != "label"]
@@ -80,7 +78,8 @@ def default_policy(data: Data, seed: int) -> Iterator[float]:
         chosen = sampling.draw(pmf, sampling.uniform(f"seed-{seed}", str(seq)))
         reward = float(actions[chosen].action_id == data.labels[row])
         event = TrainingEvent(
-            seq=seq, context=context, actions=actions, chosen=chosen, probability=pmf[chosen], scaled_reward=reward
+            seq=seq, context=context, actions=actions, chosen=chosen,
+            probability=pmf[chosen], scaled_reward=reward,
         )  # fmt: skip
         fold.learn(event)
         yield reward
