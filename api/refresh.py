@@ -12,10 +12,10 @@ from contextlib import suppress
 
 import structlog
 
-from bandit import decide
+from bandit import serving
 from bandit.db.pool import Database
-from bandit.decide import Serving
 from bandit.errors import NotFoundError, SegbanditError
+from bandit.serving import Serving
 
 _log = structlog.get_logger()
 
@@ -39,24 +39,24 @@ class Servings:
             NotFoundError: no such bandit.
             UnavailableError: it is not loaded yet, and the database is away.
         """
-        serving = self._servings.get(bandit_key)
-        return serving if serving is not None else await self._load(bandit_key, replace=False)
+        loaded = self._servings.get(bandit_key)
+        return loaded if loaded is not None else await self._load(bandit_key, replace=False)
 
     async def refresh(self) -> None:
         """Swap every bandit of which there is a newer configuration or model."""
-        for bandit_key in await decide.outdated(self._database, list(self._servings.values())):
+        for bandit_key in await serving.outdated(self._database, list(self._servings.values())):
             await self._load(bandit_key, replace=True)
 
     async def run(self) -> None:
         """Refresh when told of a change, and every so often in case nobody told; for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(decide.watch(self._database, self._heard))
+            group.create_task(serving.watch(self._database, self._heard))
             group.create_task(self._refresh_for_ever())
 
     def close(self) -> None:
         """Free all models."""
-        for serving in self._servings.values():
-            serving.close()
+        for loaded in self._servings.values():
+            loaded.close()
         self._servings.clear()
 
     def _heard(self) -> None:
@@ -80,7 +80,7 @@ class Servings:
             if old is not None and not replace:
                 return old
             try:
-                new = await decide.load(self._database, bandit_key)
+                new = await serving.load(self._database, bandit_key)
             except NotFoundError:
                 del self._locks[bandit_key]  # or unknown keys would fill the memory
                 raise

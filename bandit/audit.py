@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bandit import decide
+from bandit import decide, serving
 from bandit.db.pool import Database
 from bandit.types import Decision
 
@@ -12,10 +12,10 @@ async def recompute(database: Database, logged: Decision) -> Decision:
 
     It equals the logged one bit for bit, activation aside, unless somebody changed the log.
     """
-    serving = await decide.load(
+    served = await serving.load(
         database, logged.bandit_key, config_version=logged.config_version, model_version=logged.model_version
     )
     try:
-        return decide.choose(serving, logged.asked, logged.decision_id, logged.decided_at)
+        return decide.choose(served, logged.asked, logged.decision_id, logged.decided_at)
     finally:
-        serving.close()
+        served.close()

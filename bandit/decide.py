@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 import structlog
 
 from bandit import constraints, features, sampling
-from bandit.db import bandits, decisions, training
+from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import CHANGED, Connection, Database, listen
+from bandit.db.pool import Connection, Database
 from bandit.errors import (
     ConflictError,
     InvalidInputError,
@@ -25,79 +24,15 @@ from bandit.errors import (
     NotFoundError,
     UnavailableError,
 )
-from bandit.policy import FixedPolicy, Policy, VwPolicy
-from bandit.types import Action, Bandit, Decision, DecisionInput, LoggedChoice, ServedMode
-from bandit.vw import Model
+from bandit.policy import FixedPolicy, Policy
+from bandit.serving import Serving
+from bandit.types import Action, Decision, DecisionInput, LoggedChoice, ServedMode
 
 _log = structlog.get_logger()
 #: The most decisions that one commit carries.
 _GROUP = 500
 #: A decision, when its reward is due, and the caller who waits for the commit.
 _Waiting = tuple[Decision, datetime, asyncio.Future[Decision]]
-
-
-@dataclass(frozen=True, slots=True)
-class Serving:
-    """A bandit as one process serves it: a configuration and a model that nobody changes."""
-
-    bandit: Bandit
-    #: None where the model could not be loaded: the baseline is served.
-    policy: VwPolicy | None
-    model_version: int
-
-    def close(self) -> None:
-        """Free the model."""
-        if self.policy is not None:
-            self.policy.model.close()
-
-
-async def load(
-    database: Database,
-    bandit_key: str,
-    *,
-    config_version: int | None = None,
-    model_version: int | None = None,
-) -> Serving:
-    """The bandit under its current configuration with its newest model, or as it was under these versions.
-
-    Raises:
-        NotFoundError: no such bandit.
-    """
-    async with database.connection() as connection:
-        bandit = await bandits.get(connection, bandit_key, config_version=config_version)
-        if model_version is None:
-            newest = await training.latest(connection, bandit_key)
-            model_version = newest.model.model_version if newest else 0
-        return Serving(bandit, await _policy(connection, bandit, model_version), model_version)
-
-
-async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
-    """Keys of those bandits of which there is a newer configuration or model."""
-    served = {
-        s.bandit.bandit_key: (s.bandit.config_version, s.model_version, s.bandit.archived) for s in servings
-    }
-    async with database.connection() as connection:
-        newest = await training.newest_versions(connection, list(served))
-    return [key for key, versions in newest.items() if versions != served[key]]
-
-
-async def watch(database: Database, changed: Callable[[], None]) -> None:
-    """Call `changed` whenever some bandit's configuration or model may have changed, for ever."""
-    await listen(database.url, CHANGED, heard=lambda _: changed(), ready=changed)
-
-
-async def _policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy | None:
-    try:
-        if model_version == 0:
-            return VwPolicy(Model.untrained(bandit.config.policy))
-        return VwPolicy(
-            Model.from_bytes(*await training.weights(connection, bandit.bandit_key, model_version))
-        )
-    except (ModelRefusedError, RuntimeError) as error:  # RuntimeError: Vowpal Wabbit's own words
-        _log.error(
-            "model refused", bandit_key=bandit.bandit_key, model_version=model_version, error=str(error)
-        )
-        return None
 
 
 def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:

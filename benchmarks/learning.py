@@ -1,8 +1,8 @@
 """How well the default policy learns: supervised data turned into a bandit, beside plain Vowpal Wabbit.
 
 Each row is asked for once, in an order shuffled by the seed: a distribution, a seeded draw, reward 1 if the
-drawn action is the row's label, learned at once with the logged probability. The figure is the mean reward over
-all rows, from the first on. The default policy goes through the code that serves and learns in production.
+drawn action is the label, learned at once with the logged probability. The figure is the mean reward over all
+rows, from the first on. The default policy goes through the code that serves and learns in production.
 
 Run with `make bench-learning`; writes .bench/learning.json.
 """

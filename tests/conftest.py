@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -77,20 +77,24 @@ def template(server_url: str) -> str:
 @pytest.fixture
 def empty_database_url(server_url: str) -> Iterator[str]:
     """A database without any schema."""
+    with cloned_database(server_url, "template1") as url:
+        yield url
+
+
+@contextmanager
+def cloned_database(server_url: str, template: str) -> Iterator[str]:
+    """A new database, dropped with the block."""
     name = f"segbandit_test_{next(_numbers)}"
     _sql(server_url, f"DROP DATABASE IF EXISTS {name}")
-    _sql(server_url, f"CREATE DATABASE {name}")
+    _sql(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
     yield _named(server_url, name)
     _sql(server_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
 def database_url(server_url: str, template: str) -> Iterator[str]:
-    name = f"segbandit_test_{next(_numbers)}"
-    _sql(server_url, f"DROP DATABASE IF EXISTS {name}")
-    _sql(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
-    yield _named(server_url, name)
-    _sql(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+    with cloned_database(server_url, template) as url:
+        yield url
 
 
 @pytest.fixture
