@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi_offline import FastAPIOffline
 
 from api import deps, errors, schemas
 from api.routes import bandits, decisions, health, rewards
@@ -27,7 +28,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.process = process
             yield
 
-    app = FastAPI(title="segbandit", version=version("segbandit"), lifespan=lifespan)
+    app = FastAPIOffline(title="segbandit", version=version("segbandit"), lifespan=lifespan)
     errors.install(app)
     for routes in (decisions, rewards, bandits, health):
         app.include_router(routes.router)
