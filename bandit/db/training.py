@@ -43,7 +43,8 @@ class Lineage(Value, frozen=True, kw_only=True):
 async def bandits_with_work(connection: Connection, *, signals_since: datetime) -> list[str]:
     """Keys of bandits that have something to settle, or whose model was learned under other settings."""
     rows = await connection.fetch(
-        """SELECT DISTINCT bandit_key FROM unsettled WHERE due_at <= now()
+        """SELECT b.bandit_key FROM bandits b
+           WHERE EXISTS (SELECT FROM unsettled u WHERE u.bandit_key = b.bandit_key AND u.due_at <= now())
            UNION
            SELECT u.bandit_key FROM reward_signals s
            JOIN unsettled u USING (decision_id)
