@@ -109,18 +109,23 @@ def _check(value: Any, path: str, depth: int) -> None:
             )
         for key, inner in value.items():
             target = f"{path}.{key}" if path else key
-            _check_text(key, path or "body")
+            check_text(key, path or "body")
             _check(inner, target, depth + 1)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             _check(item, f"{path}[{index}]", depth + 1)
     elif isinstance(value, str):
-        _check_text(value, path)
+        check_text(value, path)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidInputError(f"{path}: expected a finite number, got {value}.", target=path)
 
 
-def _check_text(text: str, path: str) -> None:
+def check_text(text: str, path: str) -> None:
+    """Refuse text that the database could not hold.
+
+    Raises:
+        InvalidInputError: naming `path`.
+    """
     if "\0" in text:
         raise InvalidInputError(f"{path}: expected text without the character U+0000.", target=path)
     try:

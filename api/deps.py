@@ -42,10 +42,12 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         yield Process(database, Decider(database), Feedback(database), servings)
     finally:
         refreshing.cancel()
-        with suppress(asyncio.CancelledError):
-            await refreshing
-        servings.close()
-        await database.close()
+        try:
+            with suppress(asyncio.CancelledError):
+                await refreshing
+        finally:
+            servings.close()
+            await database.close()
 
 
 def _of(request: Request) -> Process:

@@ -14,7 +14,7 @@ import structlog
 
 from bandit import serving
 from bandit.db.pool import Database
-from bandit.errors import NotFoundError, SegbanditError
+from bandit.errors import NotFoundError
 from bandit.serving import Serving
 
 _log = structlog.get_logger()
@@ -45,7 +45,10 @@ class Servings:
     async def refresh(self) -> None:
         """Swap every bandit of which there is a newer configuration or model."""
         for bandit_key in await serving.outdated(self._database, list(self._servings.values())):
-            await self._load(bandit_key, replace=True)
+            try:
+                await self._load(bandit_key, replace=True)
+            except Exception as error:  # one bandit's failure, whatever it is, must not keep the others stale
+                _log.error("bandit not refreshed", bandit_key=bandit_key, exc_info=error)
 
     async def run(self) -> None:
         """Refresh when told of a change, and every so often in case nobody told; for ever."""
@@ -70,8 +73,8 @@ class Servings:
             self._changed.clear()
             try:
                 await self.refresh()
-            except SegbanditError as error:  # what is loaded goes on being served
-                _log.warning("not refreshed", error=error.message)
+            except Exception as error:  # what is loaded goes on being served, and the next look may succeed
+                _log.warning("not refreshed", error=str(error))
                 await asyncio.sleep(self._poll_seconds)
 
     async def _load(self, bandit_key: str, *, replace: bool) -> Serving:
@@ -82,7 +85,7 @@ class Servings:
             try:
                 new = await serving.load(self._database, bandit_key)
             except NotFoundError:
-                del self._locks[bandit_key]  # or unknown keys would fill the memory
+                self._locks.pop(bandit_key, None)  # or unknown keys would fill the memory
                 raise
             self._servings[bandit_key] = new
             if old is not None:

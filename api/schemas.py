@@ -35,6 +35,10 @@ class BanditCreate(BanditConfig, frozen=True, kw_only=True):
 
     bandit_key: BanditKey
 
+    def config(self) -> BanditConfig:
+        """All but the key."""
+        return BanditConfig(**{name: getattr(self, name) for name in BanditConfig.__struct_fields__})
+
 
 class BanditPatch(Value, frozen=True, kw_only=True):
     """The fields to replace; each one given replaces the whole field."""

@@ -22,6 +22,7 @@ from bandit.errors import (
     InvalidInputError,
     ModelRefusedError,
     NotFoundError,
+    SegbanditError,
     UnavailableError,
 )
 from bandit.policy import FixedPolicy, Policy
@@ -139,7 +140,10 @@ class Decider:
             ConflictError: the id was used for something else, or the bandit is archived.
             UnavailableError: it could not be committed.
         """
-        decision = _chosen(serving, asked)
+        try:
+            decision = _chosen(serving, asked)
+        except SegbanditError as error:
+            return await self._made_before(serving.bandit.bandit_key, asked, error)
         recorded: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._waiting.append((decision, _due(serving, decision), recorded))
         if self._committing is None:
@@ -216,6 +220,16 @@ class Decider:
         places = await decisions.locate(connection, ids)
         return await decisions.fetch(connection, self._configs, [(i, at) for i, (at, _) in places.items()])
 
+    async def _made_before(self, bandit_key: str, asked: DecisionInput, refusal: SegbanditError) -> Decision:
+        """What can no longer be decided may have been, under an earlier configuration: then that stands."""
+        if asked.decision_id is None:
+            raise refusal
+        async with self._database.connection() as connection:
+            earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
+        if earlier is None or _request(earlier.bandit_key, earlier.asked) != _request(bandit_key, asked):
+            raise refusal
+        return earlier
+
     async def find(self, decision_id: str) -> Decision:
         """A logged decision.
 
@@ -237,7 +251,9 @@ def _due(serving: Serving, decision: Decision) -> datetime:
 
 
 def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictError:
-    if earlier is not None and _request(decision) == _request(earlier):
+    if earlier is not None and _request(decision.bandit_key, decision.asked) == _request(
+        earlier.bandit_key, earlier.asked
+    ):
         return earlier
     return ConflictError(
         "decision_id: expected an unused id or a repetition of the same request, "
@@ -246,6 +262,6 @@ def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictEr
     )
 
 
-def _request(decision: Decision) -> bytes:
-    asked = msgspec.structs.replace(decision.asked, decision_id=None)
-    return msgspec.json.encode((decision.bandit_key, asked), order="deterministic")
+def _request(bandit_key: str, asked: DecisionInput) -> bytes:
+    without_id = msgspec.structs.replace(asked, decision_id=None)
+    return msgspec.json.encode((bandit_key, without_id), order="deterministic")

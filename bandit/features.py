@@ -22,10 +22,16 @@ MAX_DEPTH = 8
 MAX_FEATURES = 500
 MAX_NUMBER = 1e6
 
+#: Longer texts are rarely repeated, and would fill the memory.
+_LONGEST_CACHED = 64
 #: First letters of the namespaces.
 CONTEXT, WIDE_CONTEXT, ACTION = "c", "w", "a"
-#: A context of more tokens is not multiplied by itself: cost grows with the square, times the actions.
-MAX_CROSSED = 128
+#: A context of more fields is not multiplied by itself: cost grows with the square, times the actions.
+MAX_CROSSED = 64
+#: A context's features are scaled so that its length is about this, whatever its number of fields: what an
+#: action earns by itself is then learned faster than how it depends on each field, and on pairs of them.
+_CONTEXT_NORM = 0.85
+_SMALLEST_SCALE = 0.3
 #: Smaller weights count as 0: VW's number parser makes NaN of some (5.794042763063725e-128), which would
 #: ruin the model, and a float32 of that size moves nothing. 9 digits hold any float32.
 _SMALLEST = 1e-9
@@ -116,7 +122,8 @@ def encode(context: Features, actions: Sequence[Action]) -> list[str]:
     """The lines of one decision: the shared line, then one per action, in order and without labels.
 
     >>> encode({"age": 30, "device": {"os": "i|os"}}, [Action(action_id="a b", segment="new")])
-    ['shared |c age@5:0.598802618 age@6:0.401197382 |c/device os=i%7Cos', '|a #id=a%20b #segment=new']
+    ['shared |c:0.601040764 age@5:0.598802618 age@6:0.401197382 |c/device:0.601040764 os=i%7Cos',
+     '|a #id=a%20b #segment=new']
     """
     return ["shared " + _context(context), *(encode_action(action) for action in actions)]
 
@@ -131,14 +138,30 @@ def encode_action(action: Action) -> str:
     return _line(ACTION, spaces)
 
 
+def size(features: Features) -> int:
+    """The number of fields: each string, number and boolean, and each item of a list.
+
+    >>> size({"age": 30, "device": {"os": "ios", "tags": ["a", "b"]}})
+    4
+    """
+    return sum(
+        size(value) if isinstance(value, dict) else len(value) if isinstance(value, list) else 1
+        for value in features.values()
+    )
+
+
 def _context(context: Features) -> str:
     spaces = _namespaces(context)
-    count = sum(len(tokens) for tokens in spaces.values())
-    return _line(CONTEXT if count <= MAX_CROSSED else WIDE_CONTEXT, {"": [], **spaces})
+    fields = size(context)
+    scale = min(max(_CONTEXT_NORM / math.sqrt(fields), _SMALLEST_SCALE), 1.0) if fields else 1.0
+    root = CONTEXT if fields <= MAX_CROSSED else WIDE_CONTEXT
+    return _line(root, {"": [], **spaces}, f":{scale:.9g}")
 
 
-def _line(root: str, spaces: dict[str, list[str]]) -> str:
-    return " ".join(f"|{root}{name}" + "".join(f" {token}" for token in spaces[name]) for name in spaces)
+def _line(root: str, spaces: dict[str, list[str]], scale: str = "") -> str:
+    return " ".join(
+        f"|{root}{name}{scale}" + "".join(f" {token}" for token in spaces[name]) for name in spaces
+    )
 
 
 def _namespaces(features: Features) -> dict[str, list[str]]:
@@ -192,6 +215,12 @@ def hats(number: float) -> list[tuple[int, float]]:
     return [(each, weight) for each, weight in weights if weight >= _SMALLEST]
 
 
-@lru_cache(maxsize=65_536)
 def _escape(text: str) -> str:
+    return _escaped(text) if len(text) > _LONGEST_CACHED else _cached(text)
+
+
+def _escaped(text: str) -> str:
     return _UNSAFE.sub(lambda match: b"%%%02X" % match[0][0], text.encode()).decode("ascii")
+
+
+_cached = lru_cache(maxsize=16_384)(_escaped)

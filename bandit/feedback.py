@@ -12,9 +12,11 @@ import msgspec
 from bandit.db import decisions, rewards, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import WORK, Connection, Database, notify
-from bandit.errors import NotFoundError
+from bandit.errors import InvalidInputError, NotFoundError
 from bandit.types import BanditConfig, ReceivedEvent, RewardEvent, Settlement, Value
 
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+_CLOCKS_DIFFER = timedelta(days=1)
 Status = Literal["accepted", "duplicate", "orphan"]
 
 
@@ -41,10 +43,12 @@ class Feedback:
         """Keep every event that is new; one receipt per event, in order. All are committed or none.
 
         Raises:
+            InvalidInputError: an event's time cannot be.
             UnavailableError: nothing can be promised; send the same events again.
         """
         now = datetime.now(UTC)
-        received = [_received(event, now) for event in events]
+        place = "rewards[{}]." if len(events) > 1 else ""
+        received = [_received(event, now, place.format(i)) for i, event in enumerate(events)]
         async with self._database.transaction() as connection:
             new = await rewards.insert(connection, received)
             known = await decisions.locate(connection, {event.decision_id for event in received})
@@ -100,14 +104,20 @@ class Feedback:
         return {key: config for (key, _), config in (await self._configs.get(connection, pairs)).items()}
 
 
-def _received(event: RewardEvent, now: datetime) -> ReceivedEvent:
+def _received(event: RewardEvent, now: datetime, at: str) -> ReceivedEvent:
+    occurred_at = event.occurred_at or now
+    if not _EARLIEST <= occurred_at <= now + _CLOCKS_DIFFER:
+        raise InvalidInputError(
+            f"{at}occurred_at: expected a time from the year 2000 to a day from now, got {occurred_at}.",
+            target=f"{at}occurred_at",
+        )
     return ReceivedEvent(
         decision_id=event.decision_id,
         source=event.source,
         event_id=event.event_id or _content_id(event),
         kind=event.kind,
         value=event.value,
-        occurred_at=event.occurred_at or now,
+        occurred_at=min(occurred_at, now),  # a clock that is ahead must not cost its sender the reward
         received_at=now,
     )
 

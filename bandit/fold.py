@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from bandit import features, sampling
 from bandit.policy import VwPolicy
 from bandit.types import PolicySettings, TrainingEvent
 from bandit.vw import Model
 
+_FIELDS_LEARNED_ONCE = 12
+_FIELDS_PER_RELEARNED = 3
 
-@dataclass(frozen=True, slots=True)
-class _Example:
-    lines: list[str]
-    chosen: int
-    scaled_reward: float
-    #: Bounded below, so that no importance weight can ruin the model.
-    probability: float
+
+def relearn_count(settings: PolicySettings, fields: int) -> int:
+    """How many past events are relearned with one whose context has `fields` fields; see `PolicySettings`.
+
+    >>> [relearn_count(PolicySettings(), fields) for fields in (10, 15, 36, 500)]
+    [0, 1, 8, 8]
+    """
+    return min(max((fields - _FIELDS_LEARNED_ONCE) // _FIELDS_PER_RELEARNED, 0), settings.relearn)
 
 
 class Fold:
@@ -45,7 +47,8 @@ class Fold:
         self.policy = VwPolicy(model)
         #: The last event of the training log that was learned; 0 before the first.
         self.seq = seq
-        self._past: deque[_Example] = deque(maxlen=settings.relearn_window)
+        #: The last events as the model learns them, oldest first.
+        self._past: deque[list[str]] = deque(maxlen=settings.relearn_window)
 
     @classmethod
     def start(cls, settings: PolicySettings, salt: str) -> Fold:
@@ -58,34 +61,31 @@ class Fold:
     ) -> Fold:
         """Go on after `seq`; `past` are the events up to `seq`, the last `relearn_window` at least."""
         fold = cls(settings, salt, model, seq)
-        fold._past.extend(fold._example(event) for event in past)
+        fold._past.extend(fold._labelled(event) for event in past)
         expected = min(seq, settings.relearn_window)
         if len(fold._past) != expected:
             raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
         return fold
 
     def learn(self, event: TrainingEvent) -> None:
-        """Learn the next event of the log, then relearn some past ones.
-
-        Raises:
-            ModelRefusedError: the model no longer gives a distribution; the fold must be thrown away.
-        """
+        """Learn the next event of the log, then relearn some past ones."""
         if event.seq != self.seq + 1:
             raise ValueError(f"expected event {self.seq + 1} of the training log, got {event.seq}")
-        new = self._example(event)
-        for example in (new, *self._relearned(event.seq)):
-            self._model.learn(example.lines, example.chosen, example.scaled_reward, example.probability)
+        new = self._labelled(event)
+        count = relearn_count(self._settings, features.size(event.context))
+        for labelled in (new, *self._relearned(event.seq, count)):
+            self._model.learn(labelled)
         self._past.append(new)
         self.seq = event.seq
 
-    def check(self, count: int) -> None:
-        """Refuse a model that one of the last `count` events has ruined: only their features have changed.
+    def check(self, events: Iterable[TrainingEvent]) -> None:
+        """Refuse a model that no longer gives a distribution for one of these events.
 
         Raises:
-            ModelRefusedError: as above.
+            ModelRefusedError: as above; the fold must be thrown away.
         """
-        for back in range(1, min(count, len(self._past)) + 1):
-            self._model.predict(self._past[-back].lines)
+        for event in events:
+            self.policy.distribution(event.context, event.actions)
 
     def to_bytes(self) -> bytes:
         """The snapshot that `resume` goes on from."""
@@ -95,15 +95,12 @@ class Fold:
         """Free the model."""
         self._model.close()
 
-    def _relearned(self, seq: int) -> Iterator[_Example]:
+    def _relearned(self, seq: int, count: int) -> Iterator[list[str]]:
         if self._past:
-            for back in sampling.positions(self._salt, seq, self._settings.relearn, len(self._past)):
+            for back in sampling.positions(self._salt, seq, count, len(self._past)):
                 yield self._past[-1 - back]
 
-    def _example(self, event: TrainingEvent) -> _Example:
-        return _Example(
-            lines=features.encode(event.context, event.actions),
-            chosen=event.chosen,
-            scaled_reward=event.scaled_reward,
-            probability=max(event.probability, self._settings.importance_bound),
-        )
+    def _labelled(self, event: TrainingEvent) -> list[str]:
+        probability = max(event.probability, self._settings.importance_bound)
+        lines = features.encode(event.context, event.actions)
+        return self._model.labelled(lines, event.chosen, event.scaled_reward, probability)

@@ -33,6 +33,8 @@ _log = structlog.get_logger()
 _RECENT = timedelta(minutes=1)
 _SWEEP_SECONDS = 30.0
 _HOUSEKEEPING_SECONDS = 3_600.0
+#: A bandit that fails is tried again after so many seconds, doubling.
+_FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 #: Folds kept in memory; the others are taken up again from their last snapshot.
 _FOLDS = 128
 
@@ -54,6 +56,10 @@ class Learner:
         self._learning: dict[str, _Learning] = {}
         self._locked: set[str] = set()
         self._wake = asyncio.Event()
+        #: Whether some bandit had more to settle than one batch.
+        self._behind = False
+        #: For each bandit that failed: when to try again, and the pause after that.
+        self._failed: dict[str, tuple[float, float]] = {}
         self._swept = self._kept_house = float("-inf")
 
     async def run(self) -> None:
@@ -71,6 +77,7 @@ class Learner:
                 await self._rounds(connection)
             except AWAY as error:
                 _log.warning("database lost", error=str(error))
+                await asyncio.sleep(1.0)
             finally:
                 self.close()
                 with suppress(*AWAY):
@@ -83,31 +90,38 @@ class Learner:
             if began - self._kept_house > _HOUSEKEEPING_SECONDS:
                 await schema.ensure_partitions(connection)
                 await training.drop_spent_signals(connection)
+                await training.prune_snapshots(connection, keep=self._settings.keep_snapshots)
                 self._kept_house = began
             await self.step(connection)
+            if self._behind:
+                continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._settings.poll_seconds)
             await asyncio.sleep(max(0.0, began + self._settings.publish_seconds - time.monotonic()))
 
     async def step(self, connection: Connection) -> int:
-        """Settle and learn what is due in every bandit that is ours; how many decisions that were."""
+        """Settle and learn one batch of what is due in every bandit that is ours; how many decisions."""
         sweep = time.monotonic() - self._swept > _SWEEP_SECONDS
         if sweep:
             self._swept = time.monotonic()
         since = datetime.min.replace(tzinfo=UTC) if sweep else datetime.now(UTC) - _RECENT
-        learned = 0
+        learned, self._behind = 0, False
         for bandit_key in await training.bandits_with_work(connection, signals_since=since):
-            if not await self._lock(connection, bandit_key):
+            retry_at, pause = self._failed.get(bandit_key, (0.0, _FIRST_PAUSE))
+            if time.monotonic() < retry_at or not await self._lock(connection, bandit_key):
                 continue
             try:
-                while count := await self._step_bandit(connection, bandit_key, since):
-                    learned += count
+                count = await self._step_bandit(connection, bandit_key, since)
+                self._failed.pop(bandit_key, None)
+                learned += count
+                self._behind |= count == self._settings.settle_batch
             except (asyncio.CancelledError, *AWAY):
                 self._drop(bandit_key)  # what it learned was rolled back
                 raise
             except Exception as error:  # one bandit's failure, whatever it is, must not stop the others
                 self._drop(bandit_key)
-                _log.error("bandit not learned", bandit_key=bandit_key, exc_info=error)
+                self._failed[bandit_key] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
+                _log.error("bandit not learned", bandit_key=bandit_key, retry_in=pause, exc_info=error)
         return learned
 
     async def _step_bandit(self, connection: Connection, bandit_key: str, since: datetime) -> int:
@@ -122,9 +136,10 @@ class Learner:
             if not due and not rebuilt:
                 return 0
             entries = await self._settle(connection, bandit, due, learning.fold.seq)
-            for entry in entries:
-                learning.fold.learn(training_event(entry, config))
-            learning.fold.check(config.policy.relearn_window if rebuilt else len(entries))
+            events = [training_event(entry, config) for entry in entries]
+            for event in events:
+                learning.fold.learn(event)
+            learning.fold.check(events)
             await training.append(connection, bandit_key, bandit.config_version, entries)
             learning.model_version = await self._publish(connection, bandit, learning)
         _log.debug(
@@ -179,7 +194,8 @@ class Learner:
             if newest is not None and newest.learning_digest == digest:
                 fold = await self._resume(connection, bandit, newest)
             rebuilt = newest is not None and fold is None
-            fold = fold or await self._rebuild(connection, bandit, newest)
+            through = newest.model.trained_through_seq if newest else 0
+            fold = fold or await folded(connection, self._configs, bandit, through)
             learning = _Learning(fold, digest, newest.model.model_version if newest else 0)
         self._learning[bandit.bandit_key] = learning  # last in, so the first is the one longest unused
         if len(self._learning) > _FOLDS:
@@ -190,8 +206,8 @@ class Learner:
         """The fold from its last snapshot on; None if its bytes are not what they were."""
         settings = bandit.config.policy
         seq = newest.model.trained_through_seq
-        stored = await training.weights(connection, bandit.bandit_key, newest.model.model_version)
         try:
+            stored = await training.weights(connection, bandit.bandit_key, newest.model.model_version)
             model = vw.Model.from_bytes(*stored)
         except ModelRefusedError as error:
             _log.error("snapshot refused, rebuilding", bandit_key=bandit.bandit_key, error=error.message)
@@ -201,15 +217,6 @@ class Learner:
         async for chunk in training.log(connection, self._configs, bandit.bandit_key, after, seq):
             past += [training_event(entry, bandit.config) for entry in chunk]
         return Fold.resume(settings, bandit.salt, model, seq, past)
-
-    async def _rebuild(self, connection: Connection, bandit: Bandit, newest: Lineage | None) -> Fold:
-        fold = Fold.start(bandit.config.policy, bandit.salt)
-        through = newest.model.trained_through_seq if newest else 0
-        async for chunk in training.log(connection, self._configs, bandit.bandit_key, 0, through):
-            for entry in chunk:
-                fold.learn(training_event(entry, bandit.config))
-            _log.info("rebuilding", bandit_key=bandit.bandit_key, seq=fold.seq, through=through)
-        return fold
 
     async def _lock(self, connection: Connection, bandit_key: str) -> bool:
         if bandit_key not in self._locked and await training.try_lock(connection, bandit_key):
@@ -239,3 +246,13 @@ def training_event(entry: LogEntry, config: BanditConfig) -> TrainingEvent:
         probability=decision.probability,
         scaled_reward=rewards.scale(config.reward, entry.reward),
     )
+
+
+async def folded(connection: Connection, configs: ConfigCache, bandit: Bandit, through: int) -> Fold:
+    """The bandit's training log folded from its beginning through `through`, under its configuration."""
+    fold = Fold.start(bandit.config.policy, bandit.salt)
+    async for chunk in training.log(connection, configs, bandit.bandit_key, 0, through):
+        for entry in chunk:
+            fold.learn(training_event(entry, bandit.config))
+        _log.info("rebuilding", bandit_key=bandit.bandit_key, seq=fold.seq, through=through)
+    return fold

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from bandit.db import bandits, training
-from bandit.db.pool import CHANGED, Connection, Database, listen
+from bandit.db.pool import CHANGED, Database, listen
 from bandit.errors import ModelRefusedError
 from bandit.policy import VwPolicy
 from bandit.types import Bandit
@@ -32,24 +33,31 @@ class Serving:
             self.policy.model.close()
 
 
-async def load(
-    database: Database,
-    bandit_key: str,
-    *,
-    config_version: int | None = None,
-    model_version: int | None = None,
-) -> Serving:
-    """The bandit under its current configuration with its newest model, or as it was under these versions.
+async def load(database: Database, bandit_key: str) -> Serving:
+    """The bandit under its current configuration with its newest model.
 
     Raises:
         NotFoundError: no such bandit.
     """
+    stored, model_version = None, 0
     async with database.connection() as connection:
-        bandit = await bandits.get(connection, bandit_key, config_version=config_version)
-        if model_version is None:
-            newest = await training.latest(connection, bandit_key)
-            model_version = newest.model.model_version if newest else 0
-        return Serving(bandit, await _policy(connection, bandit, model_version), model_version)
+        bandit = await bandits.get(connection, bandit_key)
+        newest = await training.latest(connection, bandit_key)
+        if newest is not None:
+            model_version = newest.model.model_version
+            with suppress(ModelRefusedError):
+                stored = await training.weights(connection, bandit_key, model_version)
+    try:
+        if newest is None:
+            model = Model.untrained(bandit.config.policy)
+        elif stored is not None:
+            model = Model.from_bytes(*stored)
+        else:
+            raise ModelRefusedError(f"expected the bytes of model {model_version}, got none.")
+    except ModelRefusedError as error:
+        _log.error("model refused", bandit_key=bandit_key, model_version=model_version, error=error.message)
+        return Serving(bandit, None, model_version)
+    return Serving(bandit, VwPolicy(model), model_version)
 
 
 async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
@@ -65,17 +73,3 @@ async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]
 async def watch(database: Database, changed: Callable[[], None]) -> None:
     """Call `changed` whenever some bandit's configuration or model may have changed, for ever."""
     await listen(database.url, CHANGED, heard=lambda _: changed(), ready=changed)
-
-
-async def _policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy | None:
-    try:
-        if model_version == 0:
-            return VwPolicy(Model.untrained(bandit.config.policy))
-        return VwPolicy(
-            Model.from_bytes(*await training.weights(connection, bandit.bandit_key, model_version))
-        )
-    except (ModelRefusedError, RuntimeError) as error:  # RuntimeError: Vowpal Wabbit's own words
-        _log.error(
-            "model refused", bandit_key=bandit.bandit_key, model_version=model_version, error=str(error)
-        )
-        return None

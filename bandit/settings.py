@@ -29,5 +29,7 @@ class Settings(BaseSettings):
     publish_seconds: float = 0.2
     #: The most decisions that one transaction of the learner settles.
     settle_batch: int = 500
+    #: How many model snapshots of a bandit are kept; an older one is folded again from the log when needed.
+    keep_snapshots: int = 1_000
     #: Connections per API process.
     pool_size: int = 8

@@ -62,9 +62,12 @@ class EpsilonGreedy(Value, tag="epsilon_greedy", tag_field="algorithm", frozen=T
 
 
 class SquareCB(Value, tag="squarecb", tag_field="algorithm", frozen=True, kw_only=True):
-    """Inverse gap weighting: 1 / (K + gamma * gap), gamma = gamma_scale * events ** gamma_exponent."""
+    """Inverse gap weighting: 1 / (K + gamma * gap), gamma = gamma_scale * n ** gamma_exponent.
 
-    gamma_scale: Positive = 2.0
+    n counts what was learned so far, relearned events too. (Foster & Rakhlin 2020, arXiv 2002.04926.)
+    """
+
+    gamma_scale: Positive = 3.0
     gamma_exponent: Unit = 0.7
 
 
@@ -108,10 +111,11 @@ class PolicySettings(Value, frozen=True, kw_only=True):
     interactions: Annotated[
         list[Annotated[list[Side], Meta(min_length=2, max_length=4)]], Meta(max_length=8)
     ] = msgspec.field(default_factory=lambda: [["context", "action"], ["context", "context", "action"]])
-    learning_rate: Annotated[float, Meta(gt=0.0, le=100.0)] = 0.002
-    #: Importance weights are bounded: an event counts 1 / max(probability, importance_bound).
-    importance_bound: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.2
-    #: How many past events are relearned with each new one.
+    learning_rate: Annotated[float, Meta(gt=0.0, le=100.0)] = 0.04
+    #: An event counts 1 / max(probability, importance_bound) in the regression; 1.0: all count alike.
+    importance_bound: Annotated[float, Meta(gt=0.0, le=1.0)] = 1.0
+    #: How many past events are relearned with each new one, at most: one for every three context fields
+    #: beyond twelve. With few fields one pass is enough, and more would fit noise.
     relearn: Annotated[int, Meta(ge=0, le=64)] = 8
     #: They are drawn from this many last events of the training log.
     relearn_window: Annotated[int, Meta(ge=1, le=100_000)] = 1_000

@@ -9,7 +9,8 @@ import hashlib
 import math
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import vowpalwabbit
@@ -65,7 +66,7 @@ def check(settings: PolicySettings) -> None:
         model = Model.untrained(settings)
         model.predict(["shared |c x:1", "|a #id=a", "|a #id=b"])
         model.close()
-    except (RuntimeError, ModelRefusedError) as error:
+    except ModelRefusedError as error:
         raise InvalidInputError(
             f"policy: expected settings that Vowpal Wabbit takes, got its refusal: {error}", target="policy"
         ) from error
@@ -122,6 +123,17 @@ def _exploration(settings: PolicySettings) -> list[str]:
             return ["--softmax", f"--lambda={lambda_!r}", f"--epsilon={epsilon!r}"]
 
 
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """A full disk, no memory, Vowpal Wabbit's own words: whatever it is, this model cannot be used."""
+    try:
+        yield
+    except (OSError, MemoryError, RuntimeError) as error:
+        raise ModelRefusedError(
+            f"expected a model to work with, got {type(error).__name__}: {error}"
+        ) from error
+
+
 class Model:
     """One workspace with its weights.
 
@@ -132,9 +144,10 @@ class Model:
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet"])
-        # Cover's policies learn from the whole choice; the others regress on what was chosen, and leaving out
-        # the other actions gives the same regression at a fraction of the cost.
+        with _refusals():
+            self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet"])
+        # Cover's policies learn from the whole choice. The others regress on what was chosen alone; the other
+        # lines would only divide each update by their number, at their cost.
         self._whole_choice = "cb_explore_adf_cover" in self._workspace.get_enabled_learners()
 
     @classmethod
@@ -149,7 +162,7 @@ class Model:
         A model file carries command-line options that Vowpal Wabbit obeys, so bytes are verified first.
 
         Raises:
-            ModelRefusedError: the bytes do not match the recorded hash.
+            ModelRefusedError: the bytes do not match the recorded hash, or cannot be loaded.
         """
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
@@ -157,14 +170,14 @@ class Model:
                 f"expected model bytes with sha256 {sha256}, got {found}; they were changed after they "
                 "were written. Nothing was loaded; roll back to another version or rebuild from the log."
             )
-        with tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
+        with _refusals(), tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
             path = Path(folder) / "model"
             path.write_bytes(data)
             return cls([f"--initial_regressor={path}"])
 
     def to_bytes(self) -> bytes:
         """Weights and learner state, to be read by `from_bytes`."""
-        with tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
+        with _refusals(), tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
             path = Path(folder) / "model"
             self._workspace.save(path)
             return path.read_bytes()
@@ -187,13 +200,16 @@ class Model:
             )
         return [p / total for p in raw]
 
-    def learn(self, lines: list[str], chosen: int, scaled_reward: float, probability: float) -> None:
-        """Learn one outcome: `scaled_reward` in [0, 1] for the action at index `chosen`."""
-        labelled = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} {lines[chosen + 1]}"
+    def labelled(self, lines: list[str], chosen: int, scaled_reward: float, probability: float) -> list[str]:
+        """What `learn` takes: the outcome `scaled_reward` in [0, 1] of the action at index `chosen`."""
+        label = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} {lines[chosen + 1]}"
         if self._whole_choice:
-            self._workspace.learn([*lines[: chosen + 1], labelled, *lines[chosen + 2 :]])
-        else:
-            self._workspace.learn([lines[0], labelled])
+            return [*lines[: chosen + 1], label, *lines[chosen + 2 :]]
+        return [lines[0], label]
+
+    def learn(self, labelled: list[str]) -> None:
+        """Learn one outcome, as `labelled` gave it."""
+        self._workspace.learn(labelled)
 
     def weights(self) -> dict[tuple[int, int], float]:
         """Every non-zero weight and optimizer value by (index, offset), to compare two models exactly.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -16,8 +16,7 @@ from api.body import convert, parse
 from api.schemas import BanditCreate, bandit_answer
 from bandit import catalogue
 from bandit.db.pool import Database
-from bandit.types import Action, BanditConfig
-from cli.service import DataDir, migrated
+from cli.service import DataDir, migrated, prepared
 
 app = typer.Typer(help="List, show and create bandits.", no_args_is_help=True)
 T = TypeVar("T")
@@ -67,18 +66,21 @@ def create(
     Example: segbandit bandits create hero --action summer --action new-in
     """
     if config is not None:
-        given = convert({**parse(config.read_bytes()), "bandit_key": bandit_key}, BanditCreate)
-        wanted = BanditConfig(**{name: getattr(given, name) for name in BanditConfig.__struct_fields__})
+        fields = convert(parse(config.read_bytes()), dict[str, Any])
     elif action:
-        wanted = BanditConfig(actions=[Action(action_id=action_id) for action_id in action])
+        fields = {"actions": [{"action_id": action_id} for action_id in action]}
     else:
         raise typer.BadParameter("expected --action (one or more) or --config FILE, got neither.")
-    bandit = _with_database(data_dir, lambda database: catalogue.create(database, bandit_key, wanted))
+    wanted = convert({**fields, "bandit_key": bandit_key}, BanditCreate)
+    migrated(data_dir)
+    bandit = _with_database(
+        data_dir, lambda database: catalogue.create(database, bandit_key, wanted.config())
+    )
     Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
 
 
 def _with_database(data_dir: Path | None, use: Callable[[Database], Awaitable[T]]) -> T:
-    settings = migrated(data_dir)
+    settings = prepared(data_dir)
 
     async def run() -> T:
         database = Database(settings.database_url or "", size=1)

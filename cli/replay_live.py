@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: The learner is some tenths of a second behind; a machine under load may need longer.
 _SETTLE_WITHIN = 60.0
 
-Dataset = Annotated[str, typer.Argument(help="The data set; there is one: hillstrom.")]
+Dataset = Annotated[str, typer.Option(help="The data set; there is one: hillstrom.")]
 CsvPath = Annotated[
     Path | None,
     typer.Option(help="The data set's CSV, plain or gzipped. Default: found, else downloaded once."),
@@ -59,7 +59,7 @@ def replay_live(
     The service decides for every row; only rows whose logged action it chose too count, are rewarded and
     learned. Each run creates a bandit of its own, which stays with its log.
 
-    Example: segbandit replay-live hillstrom --seeds 3
+    Example: segbandit replay-live --dataset hillstrom --seeds 3
     """
     console = Console()
     with clean_exit("The bandits created so far keep what they learned; a new run starts with a new one."):

@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -42,6 +42,9 @@ Port = Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65_535)
 Workers = Annotated[int, typer.Option(help="API processes.", min=1, max=64)]
 
 Minded = Annotated[bool, typer.Option("--minded", hidden=True, help="End when the parent process ends.")]
+WithLearner = Annotated[
+    bool, typer.Option("--learner/--no-learner", help="Run a learner beside the API, or the API alone.")
+]
 
 
 def prepared(data_dir: Path | None) -> Settings:
@@ -104,7 +107,12 @@ def learner(data_dir: DataDir = None, *, minded: Minded = False) -> None:
 
 
 def serve(
-    host: Host = "127.0.0.1", port: Port = 8080, workers: Workers = 1, data_dir: DataDir = None
+    host: Host = "127.0.0.1",
+    port: Port = 8080,
+    workers: Workers = 1,
+    data_dir: DataDir = None,
+    *,
+    with_learner: WithLearner = True,
 ) -> None:
     """Run the service: migrate, then API and learner, until Ctrl-C.
 
@@ -112,7 +120,7 @@ def serve(
     """
     check_address(host, port)
     migrated(data_dir)
-    with minded_learner():
+    with minded_learner() if with_learner else nullcontext():
         _log.info("serving", api=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
         uvicorn.run(
             "cli.service:api_worker",

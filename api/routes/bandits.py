@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from api import body
 from api.answer import answer
 from api.deps import Here
 from api.schemas import BanditAnswer, BanditCreate, BanditList, BanditPatch, bandit_answer, documented
 from bandit import catalogue
-from bandit.types import BanditConfig
 
+
+def _key(bandit_key: str) -> str:
+    body.check_text(bandit_key, "bandit_key")
+    return bandit_key
+
+
+Key = Annotated[str, Depends(_key)]
 router = APIRouter(prefix="/v1/bandits", tags=["bandits"])
 _EXAMPLE = {
     "bandit_key": "hero",
@@ -29,8 +37,7 @@ _EXAMPLE = {
 async def create_bandit(request: Request, here: Here) -> Response:
     """Create a decision point. Only `bandit_key` and `actions` are needed."""
     given = await body.read(request, BanditCreate)
-    config = BanditConfig(**{name: getattr(given, name) for name in BanditConfig.__struct_fields__})
-    bandit = await catalogue.create(here.database, given.bandit_key, config)
+    bandit = await catalogue.create(here.database, given.bandit_key, given.config())
     return answer(201, bandit_answer(bandit))
 
 
@@ -42,7 +49,7 @@ async def list_bandits(here: Here) -> Response:
 
 
 @router.get("/{bandit_key}", **documented(200, BanditAnswer))
-async def get_bandit(bandit_key: str, here: Here) -> Response:
+async def get_bandit(bandit_key: Key, here: Here) -> Response:
     """One bandit under its current configuration."""
     return answer(200, bandit_answer(await catalogue.get(here.database, bandit_key)))
 
@@ -50,7 +57,7 @@ async def get_bandit(bandit_key: str, here: Here) -> Response:
 @router.patch(
     "/{bandit_key}", **documented(200, BanditAnswer, body=BanditPatch, body_example={"mode": "apprentice"})
 )
-async def change_bandit(bandit_key: str, request: Request, here: Here) -> Response:
+async def change_bandit(bandit_key: Key, request: Request, here: Here) -> Response:
     """Replace the given fields by a new configuration version. What was learned is kept."""
     patch = await body.read(request, BanditPatch)
     fields = {
@@ -64,7 +71,7 @@ async def change_bandit(bandit_key: str, request: Request, here: Here) -> Respon
 
 
 @router.post("/{bandit_key}:archive", **documented(200, BanditAnswer))
-async def archive_bandit(bandit_key: str, here: Here) -> Response:
+async def archive_bandit(bandit_key: Key, here: Here) -> Response:
     """Take the bandit out of service. Its log and models stay; late rewards still settle."""
     bandit = await catalogue.archive(here.database, bandit_key)
     await here.servings.refresh()

@@ -23,12 +23,13 @@ from bandit.types import DecisionInput
 
 
 class _Anything(Convertor[str]):
-    """A path segment of any characters, slashes and line breaks too: callers choose their own ids."""
+    """A path's end of any characters, slashes and line breaks too: callers choose their own ids."""
 
     regex = "(?s:.+)"
 
     def convert(self, value: str) -> str:
         """From the path."""
+        body.check_text(value, "decision_id")
         return value
 
     def to_string(self, value: str) -> str:

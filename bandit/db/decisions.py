@@ -59,17 +59,15 @@ async def claim(connection: Connection, decisions: Sequence[Decision]) -> set[st
     Waits for a concurrent transaction that claims the same id, so exactly one wins.
     """
     by_id = {decision.decision_id: decision.decided_at for decision in reversed(decisions)}
-    ids = sorted(by_id)  # one order for everybody, so that two batches cannot wait for each other
+    own = [(decision_id, time) for decision_id in by_id if (time := time_of(decision_id)) is not None]
+    taken = {row["decision_id"] for row in await _rows(connection, own)} if own else set()
+    ids = sorted(by_id.keys() - taken)  # one order for all, so that two batches cannot wait for each other
     rows = await connection.fetch(
         """INSERT INTO decision_claims (decision_id, decided_at)
-           SELECT w.id, w.decided_at
-           FROM unnest($1::text[], $2::timestamptz[], $3::timestamptz[]) AS w (id, decided_at, own_time)
-           WHERE NOT EXISTS (SELECT FROM decisions d WHERE d.decision_id = w.id AND d.decided_at = w.own_time)
-           ORDER BY w.id
+           SELECT * FROM unnest($1::text[], $2::timestamptz[])
            ON CONFLICT DO NOTHING RETURNING decision_id""",
         ids,
         [by_id[i] for i in ids],
-        [time_of(i) for i in ids],
     )
     return {row["decision_id"] for row in rows}
 
@@ -90,13 +88,13 @@ async def insert(connection: Connection, decisions: Sequence[Decision], due: Seq
 
 async def locate(connection: Connection, decision_ids: Iterable[str]) -> dict[str, tuple[datetime, str]]:
     """For each id that exists: its decided_at and its bandit_key."""
-    rows = await connection.fetch(
-        """SELECT d.decision_id, d.decided_at, d.bandit_key
-           FROM unnest($1::text[], $2::timestamptz[]) AS w (id, own_time)
-           LEFT JOIN decision_claims c ON c.decision_id = w.id
-           JOIN decisions d ON d.decision_id = w.id AND d.decided_at = coalesce(c.decided_at, w.own_time)""",
-        *_with_times(decision_ids),
+    ids = list(decision_ids)
+    claims = await connection.fetch(
+        "SELECT decision_id, decided_at FROM decision_claims WHERE decision_id = ANY($1::text[])", ids
     )
+    times = {i: time for i in ids if (time := time_of(i)) is not None}
+    times |= {row["decision_id"]: row["decided_at"] for row in claims}
+    rows = await _rows(connection, list(times.items()), "decision_id, decided_at, bandit_key")
     return {row["decision_id"]: (row["decided_at"], row["bandit_key"]) for row in rows}
 
 
@@ -104,17 +102,26 @@ async def fetch(
     connection: Connection, configs: ConfigCache, places: Iterable[tuple[str, datetime]]
 ) -> dict[str, Decision]:
     """The decisions at these (decision_id, decided_at), by id."""
-    wanted = list(places)
-    rows = await connection.fetch(
-        """SELECT d.* FROM unnest($1::text[], $2::timestamptz[]) AS w (id, decided_at)
-           JOIN decisions d ON d.decision_id = w.id AND d.decided_at = w.decided_at""",
-        [decision_id for decision_id, _ in wanted],
-        [decided_at for _, decided_at in wanted],
-    )
+    rows = await _rows(connection, list(places), "*")
     known = await configs.get(connection, {(row["bandit_key"], row["config_version"]) for row in rows})
     return {
         row["decision_id"]: _decision(row, known[row["bandit_key"], row["config_version"]]) for row in rows
     }
+
+
+async def _rows(
+    connection: Connection, places: Sequence[tuple[str, datetime]], columns: str = "decision_id"
+) -> list[Any]:
+    """Rows of `decisions`, each looked up in the one partition that its time names."""
+    rows = await connection.fetch(
+        f"""SELECT d.* FROM unnest($1::text[], $2::timestamptz[]) AS w (id, at)
+            CROSS JOIN LATERAL (
+                SELECT {columns} FROM decisions WHERE decision_id = w.id AND decided_at = w.at OFFSET 0
+            ) AS d""",  # noqa: S608 our own column names
+        [decision_id for decision_id, _ in places],
+        [decided_at for _, decided_at in places],
+    )
+    return list(rows)
 
 
 async def activate(connection: Connection, place: tuple[str, datetime], wait: timedelta) -> bool:
@@ -134,11 +141,6 @@ async def activate(connection: Connection, place: tuple[str, datetime], wait: ti
         row["activated_at"] + wait,
     )
     return True
-
-
-def _with_times(decision_ids: Iterable[str]) -> tuple[list[str], list[datetime | None]]:
-    ids = list(decision_ids)
-    return ids, [time_of(i) for i in ids]
 
 
 def _record(decision: Decision) -> tuple[Any, ...]:

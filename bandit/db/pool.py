@@ -134,7 +134,7 @@ async def listen(url: str, channel: str, heard: Callable[[str], None], ready: Ca
                 await lost.wait()
             finally:
                 await connection.close(timeout=1)
-        except (UnavailableError, *AWAY):
+        except (UnavailableError, asyncpg.PostgresError, *AWAY):
             await asyncio.sleep(0.5)
 
 

@@ -64,7 +64,8 @@ async def ensure_partitions(connection: Connection, today: date | None = None) -
 
 async def _create_partition(connection: Connection, day: date) -> None:
     async with connection.transaction():
-        await connection.execute("SET LOCAL lock_timeout = '5s'")
+        # Everybody who inserts queues behind us while we wait; there are days left to try again.
+        await connection.execute("SET LOCAL lock_timeout = '200ms'")
         await connection.execute(
             f"""CREATE TABLE IF NOT EXISTS decisions_{day:%Y%m%d} PARTITION OF decisions
                 FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"""

@@ -11,7 +11,7 @@ import msgspec
 from bandit.db.bandits import ConfigCache
 from bandit.db.decisions import fetch
 from bandit.db.pool import CHANGED, Connection, notify
-from bandit.errors import ModelRefusedError
+from bandit.errors import ModelRefusedError, NotFoundError
 from bandit.types import Decision, ModelVersion, Settlement, Value
 
 
@@ -185,6 +185,33 @@ async def weights(connection: Connection, bandit_key: str, model_version: int) -
     if row is None or row["weights"] is None:
         raise ModelRefusedError(f"expected the bytes of model {model_version} of {bandit_key!r}, got none.")
     return row["weights"], row["sha256"]
+
+
+async def prune_snapshots(connection: Connection, *, keep: int) -> None:
+    """Drop the bytes, never the lineage, of all but the newest `keep` model versions of each bandit."""
+    await connection.execute(
+        """UPDATE model_versions m SET weights = NULL
+           FROM (SELECT bandit_key, max(model_version) AS newest FROM model_versions GROUP BY bandit_key) n
+           WHERE m.bandit_key = n.bandit_key AND m.model_version <= n.newest - $1
+                 AND m.weights IS NOT NULL""",
+        keep,
+    )
+
+
+async def lineage(connection: Connection, bandit_key: str, model_version: int) -> ModelVersion:
+    """What one model version was learned from.
+
+    Raises:
+        NotFoundError: no such version.
+    """
+    row = await connection.fetchrow(
+        f"""SELECT {_MODEL} FROM model_versions WHERE bandit_key = $1 AND model_version = $2""",  # noqa: S608 constant columns
+        bandit_key,
+        model_version,
+    )
+    if row is None:
+        raise NotFoundError(f"model_version: expected one of {bandit_key!r}, got {model_version}.")
+    return ModelVersion(**row)
 
 
 async def newest_versions(

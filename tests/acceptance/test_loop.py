@@ -9,11 +9,10 @@ from typing import Any
 
 import httpx2
 
-from bandit import decide
+from bandit import audit, decide
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
-from bandit.serving import load
 from tests.processes import serving
 
 MODELS = 50
@@ -81,7 +80,7 @@ async def test_eight_clients_while_fifty_models_are_published(
     for decision in logged.values():
         by_version[decision.model_version].append(decision)
     for model_version, made in by_version.items():
-        serving_then = await load(database, "hero", config_version=1, model_version=model_version)
+        serving_then = await audit.as_of(database, "hero", 1, model_version)
         for one in made:
             assert decide.choose(serving_then, one.asked, one.decision_id, one.decided_at) == one
         serving_then.close()

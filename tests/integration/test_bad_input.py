@@ -100,6 +100,22 @@ async def test_bytes_that_are_no_utf8(client: httpx2.AsyncClient) -> None:
     refused(answer, 422, "invalid_input", "body")
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "target"),
+    [
+        ("GET", "/v1/decisions/%00", "decision_id"),
+        ("POST", "/v1/decisions/a%00/activate", "decision_id"),
+        ("GET", "/v1/bandits/%00", "bandit_key"),
+        ("PATCH", "/v1/bandits/a%00", "bandit_key"),
+        ("POST", "/v1/bandits/%00:archive", "bandit_key"),
+    ],
+)
+async def test_paths_that_the_database_could_not_hold(
+    client: httpx2.AsyncClient, method: str, path: str, target: str
+) -> None:
+    refused(await client.request(method, path, content="{}"), 422, "invalid_input", target)
+
+
 @pytest.mark.usefixtures("nothing_stored")
 async def test_a_body_without_end_is_cut_off(client: httpx2.AsyncClient) -> None:
     sent = 0

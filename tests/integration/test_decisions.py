@@ -69,6 +69,67 @@ async def test_the_same_id_gives_the_same_answer_and_a_different_body_409(
     assert await count(connection) == 4
 
 
+async def test_a_repetition_gets_its_answer_even_when_it_could_not_be_decided_now(
+    client: httpx2.AsyncClient,
+) -> None:
+    await create(client, mode="logging_only")
+    excluding: dict[str, Any] = {"decision_id": "d-1", "excluded_actions": ["c"]}
+    choosing: dict[str, Any] = {"decision_id": "d-2", "logged_choice": {"action_id": "b"}}
+    first = [await decide(client, **excluding), await decide(client, **choosing)]
+    actions = [{"action_id": "a"}, {"action_id": "b"}]
+    await client.patch("/v1/bandits/hero", json={"mode": "online", "actions": actions})
+    assert [await decide(client, **excluding), await decide(client, **choosing)] == first
+    new = {"bandit_key": "hero", "decision_id": "d-3", "excluded_actions": ["c"]}
+    refused(await client.post("/v1/decisions", json=new), 422, "invalid_input", "excluded_actions[0]")
+    await client.post("/v1/bandits/hero:archive")
+    assert await decide(client, **excluding) == first[0]
+    other = {"bandit_key": "hero", "decision_id": "d-1"}
+    refused(await client.post("/v1/decisions", json=other), 409, "conflict", "bandit_key")
+
+
+async def test_many_ask_at_once_for_a_bandit_that_is_not_there(client: httpx2.AsyncClient) -> None:
+    asks = [client.post("/v1/decisions", json={"bandit_key": "nobody"}) for _ in range(8)]
+    assert {answer.status_code for answer in await asyncio.gather(*asks)} == {404}
+
+
+async def test_a_bandit_that_cannot_be_read_does_not_keep_the_others_stale(
+    client: httpx2.AsyncClient, connection: Connection
+) -> None:
+    for bandit_key in ("hero", "strange"):
+        await create(client, bandit_key=bandit_key)
+        await decide(client, bandit_key=bandit_key)
+    await connection.execute(  # as a newer process would, during an upgrade
+        """INSERT INTO bandit_configs (bandit_key, config_version, config, learning_digest, terminal_kinds)
+           VALUES ('strange', 2, '{"from": "the future"}', '', '{}')"""
+    )
+    await connection.execute("UPDATE bandits SET config_version = 2 WHERE bandit_key = 'strange'")
+    await client.patch("/v1/bandits/hero", json={"mode": "apprentice"})
+    await asyncio.sleep(0.5)  # rounds of refreshing
+    await connection.execute(
+        """INSERT INTO bandit_configs
+           SELECT bandit_key, 3, replace(config::text, 'apprentice', 'logging_only')::json, learning_digest,
+                  terminal_kinds
+           FROM bandit_configs WHERE bandit_key = 'hero' AND config_version = 2"""
+    )
+    await connection.execute("UPDATE bandits SET config_version = 3 WHERE bandit_key = 'hero'")
+    async with asyncio.timeout(5):
+        while (await decide(client))["mode"] != "logging_only":
+            await asyncio.sleep(0.05)
+    assert (await decide(client, bandit_key="strange"))["mode"] == "online", "what is loaded is served on"
+
+
+async def test_a_full_disk_serves_the_baseline(
+    client: httpx2.AsyncClient, learn: Step, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await create(client, terminal_kinds=["reward"])
+    made = await decide(client)
+    await reward(client, made["decision_id"])
+    await learn()
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    async with api_process(database_url) as fresh:
+        assert (await decide(fresh))["mode"] == "fallback"
+
+
 async def test_an_id_of_the_services_own_cannot_be_used_again(client: httpx2.AsyncClient) -> None:
     await create(client)
     own = await decide(client, context={"x": 1})

@@ -6,9 +6,11 @@ from typing import Any
 
 import httpx2
 
+from bandit import audit
 from bandit.db import training
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import Connection, connect
+from bandit.db.pool import Connection, Database, connect
+from bandit.decide import Decider
 from bandit.fold import Fold
 from bandit.learner import Learner, training_event
 from bandit.settings import Settings
@@ -106,6 +108,7 @@ async def test_a_learner_that_fails_while_it_commits_loses_and_repeats_nothing(
     assert await learn() == 0
     assert await connection.fetchval("SELECT count(*) FROM training_log") == 0
     await connection.execute("ALTER TABLE model_versions DROP CONSTRAINT full_disk")
+    await asyncio.sleep(1.1)  # it tries a bandit that failed again after a second
     assert await learn() == 5
     await assert_newest_model_is_the_fold_of_its_log(connection)
 
@@ -175,6 +178,52 @@ async def test_one_bandits_failure_does_not_stop_the_others(
     )
     assert await learn() == 1
     assert await connection.fetchval("SELECT bandit_key FROM training_log") == "hero"
+
+
+async def test_a_busy_bandit_leaves_room_for_the_others(
+    client: httpx2.AsyncClient, connection: Connection, database_url: str
+) -> None:
+    """One batch per bandit and round; a full batch brings the next round at once."""
+    for bandit_key in ("busy", "quiet"):
+        await create(client, bandit_key=bandit_key, **TERMINAL)
+    body = {"bandit_key": "busy", "decisions": [{"decision_id": f"d-{i}"} for i in range(30)]}
+    await client.post("/v1/decisions:batch", json=body)
+    await client.post("/v1/rewards", json={"rewards": [{"decision_id": f"d-{i}"} for i in range(30)]})
+    await decide(client, bandit_key="quiet", decision_id="quiet")
+    await reward(client, "quiet")
+    own = await connect(database_url)
+    learner = Learner(database_url, Settings(settle_batch=10))
+    assert await learner.step(own) == 11
+    assert await connection.fetchval("SELECT count(*) FROM training_log WHERE bandit_key = 'quiet'") == 1
+    running = asyncio.create_task(Learner(database_url, Settings(settle_batch=10)).run())
+    learner.close()
+    await own.close()
+    async with asyncio.timeout(10):
+        while await connection.fetchval("SELECT count(*) FROM training_log") < 31:
+            await asyncio.sleep(0.02)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_pruned_model_is_folded_again_when_a_decision_is_audited(
+    client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    made = []
+    for start in range(3):
+        await play(client, 8, start)
+        await learn()
+        await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+        made.append(await decide(client, context={"x": 0.3, "half": "low"}))
+    await training.prune_snapshots(connection, keep=1)
+    kept = await connection.fetch(
+        "SELECT weights IS NOT NULL AS kept FROM model_versions ORDER BY model_version"
+    )
+    assert [row["kept"] for row in kept] == [False, False, True]
+    for answer in made:
+        logged_decision = await Decider(database).find(answer["decision_id"])
+        assert logged_decision.model_version == answer["model_version"]
+        assert await audit.recompute(database, logged_decision) == logged_decision
 
 
 async def test_spent_signals_are_forgotten(

@@ -131,6 +131,17 @@ async def test_what_comes_after_settlement_is_kept_and_changes_nothing(
     assert len(record["rewards"]) == 2
 
 
+async def test_a_clock_that_is_ahead_does_not_cost_its_sender_the_reward(
+    client: httpx2.AsyncClient, learn: Step
+) -> None:
+    await create(client, reward=REWARD, terminal_kinds=["buy"], reward_wait=60)
+    made = await decide(client)
+    ahead = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+    await reward(client, made["decision_id"], kind="buy", occurred_at=ahead)
+    assert await learn() == 1
+    assert (await logged(client, made["decision_id"]))["settled"]["reward"] == 0.5
+
+
 async def test_a_kind_that_does_not_count_is_kept_and_said(client: httpx2.AsyncClient) -> None:
     await create(client, reward=REWARD)
     made = await decide(client)
@@ -149,6 +160,12 @@ async def test_bad_rewards_change_nothing(client: httpx2.AsyncClient, connection
         ({"rewards": []}, "rewards"),
         ({"decision_id": "d", "value": "much"}, "value"),
         ({"decision_id": "d", "occurred_at": "2026-01-01T00:00:00"}, "occurred_at"),
+        ({"decision_id": "d", "occurred_at": "0001-01-01T00:00:00+10:00"}, "occurred_at"),
+        ({"decision_id": "d", "occurred_at": "9999-12-31T23:59:59-10:00"}, "occurred_at"),
+        (
+            {"rewards": [good, {"decision_id": "d", "occurred_at": "2999-01-01T00:00:00Z"}]},
+            "rewards[1].occurred_at",
+        ),
         ({"decision_id": "d", "bandit_key": "hero"}, "bandit_key"),
         ([good], "body"),
     ]:

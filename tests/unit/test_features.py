@@ -79,6 +79,12 @@ def test_a_tiny_number_with_many_digits_is_no_nan(model: Model) -> None:
     assert len(model.predict(features.encode(tiny, [Action(action_id=i, features=tiny) for i in "ab"]))) == 2
 
 
+def test_long_texts_do_not_fill_the_memory() -> None:
+    before = features._cached.cache_info().currsize
+    features.encode({"text": "x" * 100_000, "url": "y" * 65}, [])
+    assert features._cached.cache_info().currsize <= before + 2
+
+
 def test_an_action_feature_cannot_pass_for_an_action() -> None:
     imitating = features.encode_action(Action(action_id="a", features={"#id": "b", "id": "b"}))
     assert "#id=b" not in imitating.split()
@@ -132,5 +138,5 @@ def test_hats_keep_order(one: float, other: float) -> None:
 
 
 def test_a_context_of_very_many_features_is_not_multiplied_by_itself() -> None:
-    assert features.encode({f"x{i}": "v" for i in range(128)}, [])[0].startswith("shared |c ")
-    assert features.encode({f"x{i}": "v" for i in range(129)}, [])[0].startswith("shared |w ")
+    assert features.encode({f"x{i}": "v" for i in range(64)}, [])[0].startswith("shared |c:")
+    assert features.encode({f"x{i}": "v" for i in range(65)}, [])[0].startswith("shared |w:")

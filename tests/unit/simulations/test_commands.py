@@ -16,14 +16,17 @@ _app.command()(replay_live)
 
 def test_every_option_is_explained_and_the_help_ends_with_an_example() -> None:
     shown = CliRunner().invoke(_app, ["--help"], env={"COLUMNS": "160"}).output
-    assert "Example: segbandit replay-live hillstrom --seeds 3" in shown
+    assert "Example: segbandit replay-live --dataset hillstrom --seeds 3" in shown
     for parameter in typer.main.get_command(_app).params:
         assert getattr(parameter, "help", None), parameter.name
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [(["criteo"], "expected 'hillstrom', got 'criteo'"), (["--path", "no.csv"], "expected a readable CSV")],
+    [
+        (["--dataset", "criteo"], "expected 'hillstrom', got 'criteo'"),
+        (["--path", "no.csv"], "expected a readable CSV"),
+    ],
 )
 def test_an_error_of_ours_is_one_line_and_exit_code_1(arguments: list[str], message: str) -> None:
     result = CliRunner().invoke(_app, arguments)
