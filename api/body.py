@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import re
@@ -16,6 +17,8 @@ MAX_BYTES = 256 * 1024
 #: For calls that carry up to 1,000 decisions or rewards.
 MAX_BATCH_BYTES = 16 * MAX_BYTES
 _MAX_DEPTH = 32
+#: A client that trickles must not hold a connection for ever.
+_MAX_SECONDS = 10.0
 T = TypeVar("T")
 
 
@@ -39,13 +42,19 @@ async def read_json(request: Request, *, max_bytes: int) -> Any:
     """The request's body as plain JSON values. Errors as for `read`."""
     chunks: list[bytes] = []
     size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > max_bytes:
-            raise TooLargeError(
-                f"body: expected at most {max_bytes} bytes, got more; send less.", target="body"
-            )
-        chunks.append(chunk)
+    try:
+        async with asyncio.timeout(_MAX_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > max_bytes:
+                    raise TooLargeError(
+                        f"body: expected at most {max_bytes} bytes, got more; send less.", target="body"
+                    )
+                chunks.append(chunk)
+    except TimeoutError as error:
+        raise InvalidInputError(
+            f"body: expected all of it within {_MAX_SECONDS:.0f} s, got {size} bytes.", target="body"
+        ) from error
     return parse(b"".join(chunks))
 
 
@@ -143,4 +152,6 @@ def _invalid(message: str) -> InvalidInputError:
     elif missing := re.search(r"missing required field `(.*)`", text):
         target = missing[1] if target == "body" else f"{target}.{missing[1]}"
         text = "expected a value, got nothing; it is required"
+    elif "matching regex" in text:  # there is one: of a bandit_key
+        text = "expected letters, digits, '_', '.' and '-', 128 at most and the first a letter or digit"
     return InvalidInputError(f"{target}: {text[0].lower()}{text[1:].rstrip('.')}.", target=target)

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from api.schemas import ErrorAnswer, ErrorBody
 from bandit import errors
@@ -26,6 +27,7 @@ def install(app: FastAPI) -> None:
     """Make the app answer every failure in the one shape."""
     app.add_exception_handler(errors.SegbanditError, _ours)
     app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -47,6 +49,10 @@ async def _framework(request: Request, error: Exception) -> Response:
         message = f"expected another method for {request.url.path!r}, got {request.method}; see /docs."
         return _answer(405, "method_not_allowed", message, "method", headers=error.headers)
     return _answer(error.status_code, "http_error", str(error.detail), None, headers=error.headers)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    return Response(status_code=400)  # nobody is there to read it
 
 
 async def _unexpected(request: Request, error: Exception) -> Response:

@@ -75,7 +75,7 @@ class Servings:
                 await self.refresh()
             except Exception as error:  # what is loaded goes on being served, and the next look may succeed
                 _log.warning("not refreshed", error=str(error))
-                await asyncio.sleep(self._poll_seconds)
+                await asyncio.sleep(1.0)
 
     async def _load(self, bandit_key: str, *, replace: bool) -> Serving:
         async with self._locks[bandit_key]:

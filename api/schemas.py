@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -140,7 +143,7 @@ class Activation(Value, frozen=True, kw_only=True):
     """What became of an activation; repeating it changes nothing."""
 
     decision_id: str
-    #: False: it was not deferred, or it is active already.
+    #: Whether it is active now, by this call or an earlier one; false: it was never deferred.
     activated: bool
 
 
@@ -241,8 +244,33 @@ _WIRE = [
 
 
 def components() -> dict[str, Any]:
-    """The JSON schemas of everything on the wire, by name."""
-    return msgspec.json.schema_components(_WIRE, ref_template="#/components/schemas/{name}")[1]
+    """The JSON schemas of everything on the wire, by name; what `#:` says of a field is its description."""
+    schemas = msgspec.json.schema_components(_WIRE, ref_template="#/components/schemas/{name}")[1]
+    said = {kind.__name__: _said_of_fields(kind) for kind in _structs(Value)}
+    for name, schema in schemas.items():
+        for field, definition in schema.get("properties", {}).items():
+            if field in said.get(name, {}) and "$ref" not in definition:
+                definition.setdefault("description", said[name][field])
+    return schemas
+
+
+def _structs(base: type[Value]) -> Iterator[type[Value]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from _structs(kind)
+
+
+def _said_of_fields(kind: type[Value]) -> dict[str, str]:
+    """The `#:` comments over the fields of a struct and of those it extends, by field."""
+    said: dict[str, str] = {}
+    for parent in kind.__mro__:
+        if isinstance(parent, type) and issubclass(parent, Value):
+            for comment, field in _COMMENTED.findall(inspect.getsource(parent)):
+                said.setdefault(field, " ".join(comment.replace("#:", "").split()))
+    return said
+
+
+_COMMENTED = re.compile(r"((?:^    #:.*\n)+)    (\w+):", re.MULTILINE)
 
 
 def documented(

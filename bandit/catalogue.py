@@ -102,7 +102,8 @@ def checked(config: BanditConfig) -> BanditConfig:
         raise InvalidInputError("actions: expected at least one enabled action.", target="actions")
     if baseline is not None and baseline not in enabled:
         raise InvalidInputError(
-            f"baseline_action: expected one of the enabled actions, got {baseline!r}.",
+            f"baseline_action: expected one of the enabled actions, got {baseline!r}; name another one, "
+            "or null for the first enabled action.",
             target="baseline_action",
         )
     low, high = config.reward.clip

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import structlog
@@ -32,6 +35,8 @@ from bandit.types import Action, Decision, DecisionInput, LoggedChoice, ServedMo
 _log = structlog.get_logger()
 #: The most decisions that one commit carries.
 _GROUP = 500
+#: How long a batch keeps others waiting before it gives them a turn.
+_TURN_SECONDS = 0.005
 #: A decision, when its reward is due, and the caller who waits for the commit.
 _Waiting = tuple[Decision, datetime, asyncio.Future[Decision]]
 
@@ -140,37 +145,52 @@ class Decider:
             ConflictError: the id was used for something else, or the bandit is archived.
             UnavailableError: it could not be committed.
         """
-        try:
-            decision = _chosen(serving, asked)
-        except SegbanditError as error:
-            return await self._made_before(serving.bandit.bandit_key, asked, error)
+        decision = await self._chosen_or_made_before(serving, asked)
         recorded: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._waiting.append((decision, _due(serving, decision), recorded))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all())
         return await recorded
 
-    async def decide_many(self, serving: Serving, asked: Sequence[DecisionInput]) -> list[Decision]:
-        """Several decisions in one commit: all of them or, on any error, none. Errors as for `decide`."""
-        made = []
+    async def decide_many(
+        self, current: Callable[[], Awaitable[Serving]], asked: Sequence[DecisionInput]
+    ) -> list[Decision]:
+        """Several decisions in one commit: all of them or, on any error, none. Errors as for `decide`.
+
+        Others get their turn in between, so `current` is asked again for the bandit to serve.
+        """
+        made, due = [], []
+        until = 0.0
         for index, one in enumerate(asked):
-            try:
-                made.append(_chosen(serving, one))
-            except InvalidInputError as error:
-                raise InvalidInputError(
-                    f"decisions[{index}].{error.message}", target=f"decisions[{index}].{error.target}"
-                ) from error
-        due = [_due(serving, decision) for decision in made]
+            if time.monotonic() >= until:
+                await asyncio.sleep(0)
+                serving = await current()
+                until = time.monotonic() + _TURN_SECONDS
+            with _named(index):
+                made.append(await self._chosen_or_made_before(serving, one))
+            due.append(_due(serving, made[-1]))
         async with self._database.transaction() as connection:
-            stored = await self._store(connection, made, due)
             results = []
-            for index, result in enumerate(stored):
-                if isinstance(result, ConflictError):
-                    raise ConflictError(
-                        f"decisions[{index}].{result.message}", target=f"decisions[{index}].{result.target}"
-                    )
+            for index, result in enumerate(await self._store(connection, made, due)):
+                with _named(index):
+                    if isinstance(result, ConflictError):
+                        raise result
                 results.append(result)
             return results
+
+    async def _chosen_or_made_before(self, serving: Serving, asked: DecisionInput) -> Decision:
+        """What can no longer be decided may have been, under an earlier configuration: then that stands."""
+        try:
+            return _chosen(serving, asked)
+        except SegbanditError:
+            if asked.decision_id is None:
+                raise
+            async with self._database.connection() as connection:
+                earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
+            key = serving.bandit.bandit_key
+            if earlier is None or _request(earlier.bandit_key, earlier.asked) != _request(key, asked):
+                raise
+            return earlier
 
     async def _commit_all(self) -> None:
         while self._waiting:
@@ -220,16 +240,6 @@ class Decider:
         places = await decisions.locate(connection, ids)
         return await decisions.fetch(connection, self._configs, [(i, at) for i, (at, _) in places.items()])
 
-    async def _made_before(self, bandit_key: str, asked: DecisionInput, refusal: SegbanditError) -> Decision:
-        """What can no longer be decided may have been, under an earlier configuration: then that stands."""
-        if asked.decision_id is None:
-            raise refusal
-        async with self._database.connection() as connection:
-            earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
-        if earlier is None or _request(earlier.bandit_key, earlier.asked) != _request(bandit_key, asked):
-            raise refusal
-        return earlier
-
     async def find(self, decision_id: str) -> Decision:
         """A logged decision.
 
@@ -264,4 +274,24 @@ def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictEr
 
 def _request(bandit_key: str, asked: DecisionInput) -> bytes:
     without_id = msgspec.structs.replace(asked, decision_id=None)
-    return msgspec.json.encode((bandit_key, without_id), order="deterministic")
+    plain = _same_numbers(msgspec.to_builtins(without_id))
+    return msgspec.json.encode((bandit_key, plain), order="deterministic")
+
+
+def _same_numbers(value: Any) -> Any:
+    """One client writes 1 where another writes 1.0; it is the same request."""
+    if isinstance(value, dict):
+        return {key: _same_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_same_numbers(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+@contextmanager
+def _named(index: int) -> Iterator[None]:
+    """Say of an error which decision of the batch it is about."""
+    try:
+        yield
+    except (InvalidInputError, ConflictError) as error:
+        name = f"decisions[{index}]."
+        raise type(error)(name + error.message, target=f"{name}{error.target}") from error

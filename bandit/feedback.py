@@ -52,17 +52,23 @@ class Feedback:
         async with self._database.transaction() as connection:
             new = await rewards.insert(connection, received)
             known = await decisions.locate(connection, {event.decision_id for event in received})
+            settled = await training.settled_among(connection, known)
             configs = await self._current(connection, {key for _, key in known.values()})
+            kept = await rewards.first(connection, received) if len(new) < len(received) else {}
             receipts, signals, to_wake = [], [], set()
             for event in received:
                 key = known[event.decision_id][1] if event.decision_id in known else None
                 config = configs[key] if key else None
-                fresh = (event.source, event.event_id) in new
-                new.discard((event.source, event.event_id))
-                receipts.append(_receipt(event, fresh=fresh, key=key, config=config))
-                if fresh and (config is None or event.kind in config.terminal_kinds):
-                    signals.append(event)
-                    to_wake |= {key} if key else set()
+                identity = (event.source, event.event_id)
+                if identity in new:
+                    new.discard(identity)
+                    late = event.decision_id in settled
+                    receipts.append(_receipt(event, key, config, late=late))
+                    if config is None or (event.kind in config.terminal_kinds and not late):
+                        signals.append(event)
+                        to_wake |= {key} if key else set()
+                else:
+                    receipts.append(_duplicate(event, kept[identity]))
             await rewards.signal(connection, signals)
             for key in to_wake:
                 await notify(connection, WORK, key)
@@ -71,7 +77,7 @@ class Feedback:
     async def activate(self, decision_id: str) -> bool:
         """Say that a deferred decision was really shown: from now on it waits for its reward and is learned.
 
-        True if this call did it, False if it was not deferred or is activated already: nothing to do.
+        True if it is active now, by this call or an earlier one; False if it was never deferred.
 
         Raises:
             NotFoundError: there is no decision by that id.
@@ -86,10 +92,9 @@ class Feedback:
             decided_at, bandit_key = place
             config = (await self._current(connection, {bandit_key}))[bandit_key]
             wait = timedelta(seconds=config.reward_wait)
-            activated = await decisions.activate(connection, (decision_id, decided_at), wait)
-            if activated:
-                await notify(connection, WORK, bandit_key)  # its reward may be here already
-            return activated
+            deferred = await decisions.activate(connection, (decision_id, decided_at), wait)
+            await notify(connection, WORK, bandit_key)  # its reward may be here already
+            return deferred
 
     async def received(self, decision_id: str) -> tuple[list[ReceivedEvent], Settlement | None]:
         """All reward events of a decision by time, and how it was settled (None while it waits)."""
@@ -127,16 +132,29 @@ def _content_id(event: RewardEvent) -> str:
     return "content-" + hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
-def _receipt(event: ReceivedEvent, *, fresh: bool, key: str | None, config: BanditConfig | None) -> Receipt:
-    status: Status = "duplicate"
+def _receipt(event: ReceivedEvent, key: str | None, config: BanditConfig | None, *, late: bool) -> Receipt:
     detail = None
-    if fresh:
-        status = "orphan" if config is None else "accepted"
-        if config is not None and event.kind not in config.reward.kinds:
-            detail = (
-                f"kept, but kind {event.kind!r} is not in the reward definition of bandit {key!r} "
-                f"({', '.join(sorted(config.reward.kinds))}), so it does not count"
-            )
+    if config is not None and event.kind not in config.reward.kinds:
+        detail = (
+            f"kept, but kind {event.kind!r} is not in the reward definition of bandit {key!r} "
+            f"({', '.join(sorted(config.reward.kinds))}), so it does not count"
+        )
+    elif late:
+        detail = "kept, but its decision was settled before it came, so it does not change the reward"
+    return _line(event, "orphan" if config is None else "accepted", detail)
+
+
+def _duplicate(event: ReceivedEvent, first: ReceivedEvent) -> Receipt:
+    detail = None
+    if (event.decision_id, event.kind, event.value) != (first.decision_id, first.kind, first.value):
+        detail = (
+            f"not kept: this event_id of source {event.source!r} stands for kind {first.kind!r} of decision "
+            f"{first.decision_id!r} with value {first.value}; give another event another event_id"
+        )
+    return _line(event, "duplicate", detail)
+
+
+def _line(event: ReceivedEvent, status: Status, detail: str | None) -> Receipt:
     return Receipt(
         event_id=event.event_id,
         source=event.source,

@@ -21,7 +21,7 @@ from bandit import rewards, vw
 from bandit.db import bandits, decisions, schema, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache, learning_digest
-from bandit.db.pool import AWAY, WORK, Connection, connect
+from bandit.db.pool import AWAY, WORK, Connection, NotMigratedError, connect
 from bandit.db.training import Due, Lineage, LogEntry
 from bandit.errors import ModelRefusedError, UnavailableError
 from bandit.fold import Fold
@@ -75,6 +75,9 @@ class Learner:
                 await connection.add_listener(WORK, lambda *_: self._wake.set())
                 _log.info("learner ready", vw=vw.VERSION)
                 await self._rounds(connection)
+            except NotMigratedError as error:
+                _log.error("database not migrated, run `segbandit migrate`", error=str(error))
+                await asyncio.sleep(5.0)
             except AWAY as error:
                 _log.warning("database lost", error=str(error))
                 await asyncio.sleep(1.0)

@@ -16,7 +16,7 @@ Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
 BanditKey = Annotated[
     str,
     Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}\Z",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(?!\n)$",
         description="Letters, digits, '_', '.', '-'; 128 at most.",
     ),
 ]
@@ -46,9 +46,11 @@ class Action(Value, frozen=True, kw_only=True):
     action_id: Identifier
     #: The group of subjects, or the content variant, that this action stands for.
     segment: Identifier | None = None
+    #: What it is like, so that what is learned of one action helps another.
     features: Features = {}
     #: Opaque to us; handed back to whoever asked for the decision.
     payload: Any = None
+    #: Disabled actions are never offered.
     enabled: bool = True
 
 
@@ -100,7 +102,7 @@ class Softmax(Value, tag="softmax", tag_field="algorithm", frozen=True, kw_only=
 
 
 Exploration = EpsilonGreedy | SquareCB | RegCB | Bag | Cover | Softmax
-Side = Annotated[str, Meta(pattern=r"^(context|action)\Z")]
+Side = Literal["context", "action"]
 
 
 class PolicySettings(Value, frozen=True, kw_only=True):
@@ -142,6 +144,7 @@ class RewardDefinition(Value, frozen=True, kw_only=True):
     kinds: Annotated[dict[Identifier, KindRule], Meta(min_length=1, max_length=100)] = msgspec.field(
         default_factory=lambda: {"reward": KindRule()}
     )
+    #: How counting events become one number; first and last go by occurred_at.
     aggregation: Aggregation = "sum"
     #: The scalar is clipped to [low, high], low < high; learning sees it scaled to [0, 1].
     clip: tuple[Bounded, Bounded] = (0.0, 1.0)
@@ -153,7 +156,9 @@ class BanditConfig(Value, frozen=True, kw_only=True):
     actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]
     #: Served when the model cannot be, and in apprentice mode. Default: the first enabled action.
     baseline_action: Identifier | None = None
+    #: How it learns and explores.
     policy: PolicySettings = PolicySettings()
+    #: From raw events to one reward.
     reward: RewardDefinition = RewardDefinition()
     #: Seconds from decision (or activation) until the reward is settled.
     reward_wait: Annotated[float, Meta(ge=0.0, le=30 * 86_400.0)] = 600.0
@@ -161,6 +166,8 @@ class BanditConfig(Value, frozen=True, kw_only=True):
     default_reward: Bounded = 0.0
     #: Event kinds that settle a decision at once.
     terminal_kinds: Annotated[list[Identifier], Meta(max_length=100)] = []
+    #: online: the policy chooses. apprentice: the baseline is served and learned from. logging_only: the
+    #: caller chooses, and its choice is recorded and learned from.
     mode: Mode = "online"
 
 
@@ -192,9 +199,11 @@ class DecisionInput(Value, frozen=True, kw_only=True):
 
     #: Pseudonymous id of the person or thing decided for.
     subject: Identifier | None = None
+    #: What is known before choosing: nested JSON of strings, numbers, booleans and lists of strings.
     context: Features = {}
     #: Replaces the catalogue for this request.
     actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)] | None = None
+    #: Never chosen for this request.
     excluded_actions: Annotated[list[Identifier], Meta(max_length=MAX_ACTIONS)] = []
     #: Idempotency key; a time-ordered UUID when absent.
     decision_id: Identifier | None = None
@@ -250,13 +259,16 @@ class Decision(Value, frozen=True, kw_only=True):
 class RewardEvent(Value, frozen=True, kw_only=True):
     """One raw event. (source, event_id) is its identity: the first one counts, repetitions do not."""
 
+    #: May come before the decision itself.
     decision_id: Identifier
+    #: What happened; the reward definition says what it counts.
     kind: Identifier = "reward"
     value: Bounded = 1.0
     #: Default: a hash of decision_id, kind, value and occurred_at, so that a repeated call counts once.
     event_id: Identifier | None = None
     #: With a time zone. Default: when it was received.
     occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
+    #: Who sent it; event ids need to be unique within a source only.
     source: Identifier = "api"
 
 

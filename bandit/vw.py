@@ -58,13 +58,16 @@ def check(settings: PolicySettings) -> None:
         if not (argument.startswith("--") and fits):
             raise InvalidInputError(
                 f"policy.vw_arguments[{index}]: expected one of "
-                + ", ".join(f"--{n}" + ("" if f is None else "=VALUE") for n, f in ALLOWED_ARGUMENTS.items())
+                + ", ".join(f"--{n}" + ("" if f is None else f"={f}") for n, f in ALLOWED_ARGUMENTS.items())
                 + f", got {argument!r}.",
                 target=f"policy.vw_arguments[{index}]",
             )
     try:
         model = Model.untrained(settings)
-        model.predict(["shared |c x:1", "|a #id=a", "|a #id=b"])
+        lines = ["shared |c x:1", "|a #id=a", "|a #id=b"]
+        for chosen, reward in ((0, 1.0), (1, 0.0), (0, 0.0)):
+            model.learn(model.labelled(lines, chosen, reward, 0.5))
+            model.predict(lines)
         model.close()
     except ModelRefusedError as error:
         raise InvalidInputError(

@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import version as distribution_version
 
 import typer
+from pydantic import ValidationError
 
 from bandit import logs
 from bandit.errors import SegbanditError
@@ -42,6 +43,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         app()
+    except ValidationError as error:
+        typer.secho(
+            f"segbandit: a setting in the environment is wrong: {error}", fg=typer.colors.RED, err=True
+        )
+        sys.exit(1)
     except SegbanditError as error:
         typer.secho(f"segbandit: {error.message}", fg=typer.colors.RED, err=True)
         sys.exit(1)

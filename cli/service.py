@@ -47,7 +47,7 @@ WithLearner = Annotated[
 ]
 
 
-def prepared(data_dir: Path | None) -> Settings:
+def prepared(data_dir: Path | None, *, mind: bool = False) -> Settings:
     """Settings with a database behind them: the given one, or an embedded one that is started here.
 
     Processes started from this one find it in their environment.
@@ -56,15 +56,15 @@ def prepared(data_dir: Path | None) -> Settings:
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
     if settings.database_url is None:
-        url = embedded.start(settings.data_dir)
+        url = embedded.start(settings.data_dir, mind=mind)
         settings = settings.model_copy(update={"database_url": url})
     os.environ["DATABASE_URL"] = settings.database_url or ""
     return settings
 
 
-def migrated(data_dir: Path | None) -> Settings:
+def migrated(data_dir: Path | None, *, mind: bool = False) -> Settings:
     """`prepared`, with the newest schema and partitions in place."""
-    settings = prepared(data_dir)
+    settings = prepared(data_dir, mind=mind)
     url = settings.database_url or ""
     schema.migrate(url)
 
@@ -119,7 +119,7 @@ def serve(
     Example: segbandit serve --port 8080 --workers 2
     """
     check_address(host, port)
-    migrated(data_dir)
+    migrated(data_dir, mind=True)
     with minded_learner() if with_learner else nullcontext():
         _log.info("serving", api=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
         uvicorn.run(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fastapi import APIRouter, Request, Response
 from starlette.convertors import Convertor, register_url_convertor
 
@@ -81,8 +83,7 @@ async def decide(request: Request, here: Here) -> Response:
 async def decide_batch(request: Request, here: Here) -> Response:
     """Choose for up to 1,000 contexts (4 MiB): all are committed or, on any error, none."""
     asked = await body.read(request, BatchRequest, max_bytes=body.MAX_BATCH_BYTES)
-    serving = await here.servings.get(asked.bandit_key)
-    made = await here.decider.decide_many(serving, asked.decisions)
+    made = await here.decider.decide_many(partial(here.servings.get, asked.bandit_key), asked.decisions)
     return answer(201, BatchAnswer(decisions=[decision_answer(decision) for decision in made]))
 
 

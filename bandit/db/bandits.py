@@ -71,10 +71,10 @@ async def get(
     Raises:
         NotFoundError: no such bandit.
     """
+    if lock:  # a statement of its own: what is read after it is what the last holder wrote
+        await connection.execute("SELECT FROM bandits WHERE bandit_key = $1 FOR UPDATE", bandit_key)
     row = await connection.fetchrow(
-        _SELECT
-        + " WHERE b.bandit_key = $1 AND c.config_version = coalesce($2, b.config_version)"
-        + (" FOR UPDATE OF b" if lock else ""),
+        _SELECT + " WHERE b.bandit_key = $1 AND c.config_version = coalesce($2, b.config_version)",
         bandit_key,
         config_version,
     )

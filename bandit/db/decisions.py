@@ -125,22 +125,23 @@ async def _rows(
 
 
 async def activate(connection: Connection, place: tuple[str, datetime], wait: timedelta) -> bool:
-    """Mark a deferred decision as shown and let it wait for its reward; False if it already was."""
+    """Mark a deferred decision as shown, once, and let it wait for its reward; False if it is none."""
     row = await connection.fetchrow(
         """UPDATE decisions SET activated_at = now()
            WHERE decision_id = $1 AND decided_at = $2 AND deferred AND activated_at IS NULL
            RETURNING bandit_key, activated_at""",
         *place,
     )
-    if row is None:
-        return False
-    await connection.execute(
-        "INSERT INTO unsettled (decision_id, decided_at, bandit_key, due_at) VALUES ($1, $2, $3, $4)",
-        *place,
-        row["bandit_key"],
-        row["activated_at"] + wait,
-    )
-    return True
+    if row is not None:
+        await connection.execute(
+            "INSERT INTO unsettled (decision_id, decided_at, bandit_key, due_at) VALUES ($1, $2, $3, $4)",
+            *place,
+            row["bandit_key"],
+            row["activated_at"] + wait,
+        )
+        return True
+    deferred = "SELECT deferred FROM decisions WHERE decision_id = $1 AND decided_at = $2"
+    return bool(await connection.fetchval(deferred, *place))
 
 
 def _record(decision: Decision) -> tuple[Any, ...]:

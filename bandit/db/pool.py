@@ -25,6 +25,7 @@ AWAY = (
 )
 #: An asyncpg connection, or a pool's proxy for one; the library ships no types.
 Connection: TypeAlias = Any
+NotMigratedError = asyncpg.UndefinedTableError
 
 #: Something about this bandit changed: a model was published or its configuration was.
 CHANGED = "segbandit_changed"

@@ -31,6 +31,19 @@ async def insert(connection: Connection, events: Sequence[ReceivedEvent]) -> set
     return {(row["source"], row["event_id"]) for row in rows}
 
 
+async def first(
+    connection: Connection, events: Sequence[ReceivedEvent]
+) -> dict[tuple[str, str], ReceivedEvent]:
+    """What is kept under the (source, event_id) of each of these events."""
+    rows = await connection.fetch(
+        """SELECT decision_id, source, event_id, kind, value, occurred_at, received_at FROM reward_events
+           JOIN unnest($1::text[], $2::text[]) AS w (source, event_id) USING (source, event_id)""",
+        [e.source for e in events],
+        [e.event_id for e in events],
+    )
+    return {(row["source"], row["event_id"]): msgspec.convert(dict(row), ReceivedEvent) for row in rows}
+
+
 async def signal(connection: Connection, events: Sequence[ReceivedEvent]) -> None:
     """Point the learner at events that may settle their decision at once."""
     if events:

@@ -10,7 +10,7 @@ import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from bandit.db.pool import Connection, address
 from bandit.errors import SetupError
@@ -34,7 +34,7 @@ def migrate(url: str) -> None:
         config.set_main_option("sqlalchemy.url", driver_url.replace("%", "%%"))
         try:
             command.upgrade(config, "head")
-        except (OSError, DBAPIError, asyncpg.PostgresError) as error:
+        except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
             raise SetupError(
                 f"expected a PostgreSQL that can be migrated at DATABASE_URL, got {type(error).__name__}: "
                 f"{error}. Start it, correct the address, or try again when nobody holds its tables; without "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -119,6 +119,14 @@ async def try_lock(connection: Connection, bandit_key: str) -> bool:
         "SELECT pg_try_advisory_lock(hashtextextended('segbandit:' || $1, 0))", bandit_key
     )
     return bool(got)
+
+
+async def settled_among(connection: Connection, decision_ids: Iterable[str]) -> set[str]:
+    """Those of the decisions that are settled."""
+    rows = await connection.fetch(
+        "SELECT decision_id FROM training_log WHERE decision_id = ANY($1::text[])", list(decision_ids)
+    )
+    return {row["decision_id"] for row in rows}
 
 
 async def settlement(connection: Connection, decision_id: str) -> Settlement | None:

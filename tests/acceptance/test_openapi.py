@@ -72,6 +72,15 @@ def test_every_example_is_accepted_as_it_stands(url: str) -> None:
     assert tried == 4
 
 
+def test_fields_are_described_in_the_words_of_the_code(url: str) -> None:
+    schemas = _call(f"{url}/openapi.json")["components"]["schemas"]
+    described = schemas["DecisionRequest"]["properties"]["deferred"]["description"]
+    assert described == "Learned from only once activated."
+    names = ("DecisionRequest", "BanditCreate", "RewardEvent")
+    fields = [field for name in names for field in schemas[name]["properties"].values()]
+    assert sum("description" in field for field in fields) > 0.8 * len(fields)
+
+
 def test_the_pages_of_the_api_are_there(url: str) -> None:
     """All of them from the service itself: it may run where nothing else is reached."""
     with urllib.request.urlopen(f"{url}/docs", timeout=5) as answer:  # noqa: S310 our own address

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -98,6 +99,20 @@ async def test_bad_decisions(client: httpx2.AsyncClient, body: str, status: int,
 async def test_bytes_that_are_no_utf8(client: httpx2.AsyncClient) -> None:
     answer = await client.post("/v1/decisions", content=b'{"bandit_key": "hero", "subject": "\xff"}')
     refused(answer, 422, "invalid_input", "body")
+
+
+@pytest.mark.usefixtures("nothing_stored")
+async def test_a_body_that_trickles_is_given_up(
+    client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.body._MAX_SECONDS", 0.2)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b'{"bandit_key": "hero"'
+        await asyncio.sleep(30)
+        yield b"}"
+
+    refused(await client.post("/v1/decisions", content=trickle()), 422, "invalid_input", "body")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import httpx2
 
 from tests.integration.helpers import ACTIONS, create, decide, refused
@@ -38,6 +41,18 @@ async def test_patch_makes_a_new_version_and_is_effective_at_once(client: httpx2
 async def test_a_patch_that_changes_nothing_makes_no_version(client: httpx2.AsyncClient) -> None:
     await create(client)
     assert (await client.patch("/v1/bandits/hero", json={"mode": "online"})).json()["config_version"] == 1
+
+
+async def test_patches_at_the_same_time_all_take_effect(client: httpx2.AsyncClient) -> None:
+    await create(client)
+    fields: dict[str, Any] = {
+        "reward_wait": 60.0, "mode": "apprentice", "terminal_kinds": ["buy"], "baseline_action": "b",
+    }  # fmt: skip
+    patches = (client.patch("/v1/bandits/hero", json={name: value}) for name, value in fields.items())
+    answers = await asyncio.gather(*patches)
+    assert sorted(answer.json()["config_version"] for answer in answers) == [2, 3, 4, 5]
+    now = (await client.get("/v1/bandits/hero")).json()
+    assert {name: now[name] for name in fields} == fields
 
 
 async def test_a_refused_patch_changes_nothing(client: httpx2.AsyncClient) -> None:

@@ -197,6 +197,29 @@ async def test_a_batch_is_all_or_nothing(client: httpx2.AsyncClient, connection:
     assert await connection.fetchval("SELECT count(*) FROM decision_claims WHERE decision_id = 'new'") == 0
 
 
+async def test_a_large_batch_lets_others_have_their_turn(client: httpx2.AsyncClient) -> None:
+    await create(client)
+    features = {f"f{i}": i / 20 for i in range(20)}
+    actions = [{"action_id": f"a{i}", "features": features} for i in range(100)]
+    await client.patch("/v1/bandits/hero", json={"actions": actions, "baseline_action": None})
+    body = {"bandit_key": "hero", "decisions": [{"context": features}] * 100}
+    batch = asyncio.create_task(client.post("/v1/decisions:batch", json=body))
+    turns = 0
+    while not batch.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len((await batch).json()["decisions"]) == 100
+    assert turns > 50, "it gave way many times"
+
+
+async def test_one_and_one_point_nought_are_the_same_request(client: httpx2.AsyncClient) -> None:
+    await create(client)
+    first = await decide(client, decision_id="d", context={"x": 1, "nested": {"y": 2.0}})
+    assert await decide(client, decision_id="d", context={"x": 1.0, "nested": {"y": 2}}) == first
+    body = {"bandit_key": "hero", "decision_id": "d", "context": {"x": True, "nested": {"y": 2}}}
+    refused(await client.post("/v1/decisions", json=body), 409, "conflict", "decision_id")
+
+
 async def test_an_id_twice_in_one_batch_is_one_decision(
     client: httpx2.AsyncClient, connection: Connection
 ) -> None:
@@ -210,16 +233,20 @@ async def test_an_id_twice_in_one_batch_is_one_decision(
 
 
 async def test_deferred_decisions_are_learned_only_once_activated(
-    client: httpx2.AsyncClient, learn: Step
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
 ) -> None:
     await create(client, terminal_kinds=["reward"], reward_wait=0)
     shown, hidden = await decide(client, deferred=True), await decide(client, deferred=True)
     for made in (shown, hidden):
         await reward(client, made["decision_id"])
     assert await learn() == 0
-    for expected in (True, False):
+    for _ in range(2):
         answer = await client.post(f"/v1/decisions/{shown['decision_id']}/activate")
-        assert answer.json() == {"decision_id": shown["decision_id"], "activated": expected}
+        assert answer.json() == {"decision_id": shown["decision_id"], "activated": True}
+    plain = await decide(client, decision_id="plain")
+    answer = await client.post(f"/v1/decisions/{plain['decision_id']}/activate")
+    assert answer.json() == {"decision_id": "plain", "activated": False}
+    await connection.execute("DELETE FROM unsettled WHERE decision_id = 'plain'")
     assert await learn() == 1
     assert (await logged(client, shown["decision_id"]))["settled"]["reward"] == 1.0
     assert (await logged(client, hidden["decision_id"]))["settled"] is None

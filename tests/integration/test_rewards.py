@@ -124,7 +124,9 @@ async def test_what_comes_after_settlement_is_kept_and_changes_nothing(
     await reward(client, made["decision_id"], kind="buy", event_id="1")
     await learn()
     before = (await logged(client, made["decision_id"]))["settled"]
-    assert (await reward(client, made["decision_id"], kind="buy", event_id="2"))["status"] == "accepted"
+    line = await reward(client, made["decision_id"], kind="buy", event_id="2")
+    assert line["status"] == "accepted"
+    assert "does not change the reward" in line["detail"]
     assert await learn() == 0
     record = await logged(client, made["decision_id"])
     assert record["settled"] == before
@@ -140,6 +142,17 @@ async def test_a_clock_that_is_ahead_does_not_cost_its_sender_the_reward(
     await reward(client, made["decision_id"], kind="buy", occurred_at=ahead)
     assert await learn() == 1
     assert (await logged(client, made["decision_id"]))["settled"]["reward"] == 0.5
+
+
+async def test_an_event_id_used_for_something_else_is_said(client: httpx2.AsyncClient) -> None:
+    await create(client)
+    await decide(client, decision_id="d-1")
+    await decide(client, decision_id="d-2")
+    assert (await reward(client, "d-1", event_id="1"))["status"] == "accepted"
+    assert (await reward(client, "d-1", event_id="1"))["detail"] is None
+    line = await reward(client, "d-2", event_id="1")
+    assert line["status"] == "duplicate"
+    assert "'d-1'" in line["detail"]
 
 
 async def test_a_kind_that_does_not_count_is_kept_and_said(client: httpx2.AsyncClient) -> None:
