@@ -1,4 +1,5 @@
-# One image for the API, the learner and migrations: `docker run IMAGE serve | learner | migrate | bandits ...`.
+# One image for API, learner and migrations: `docker run IMAGE serve --no-learner | learner | migrate | bandits ...`
+# (plain `serve` runs API and learner).
 #
 # `serve` listens on loopback only, because there are no API keys yet; a published port would not reach it. On
 # Linux run it with `--network host`, as compose.yaml does.
