@@ -1,14 +1,10 @@
-"""What goes over the wire, and how it stands in OpenAPI."""
+"""What goes over the wire."""
 
 from __future__ import annotations
 
-import inspect
-import re
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from bandit.feedback import Receipt
@@ -234,75 +230,3 @@ def _answer_fields(decision: Decision) -> dict[str, Any]:
         "mode": decision.mode,
         "explored": decision.explored,
     }
-
-
-_WIRE = [
-    BanditCreate, BanditPatch, BanditAnswer, BanditList,
-    DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
-    RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
-]  # fmt: skip
-
-
-def components() -> dict[str, Any]:
-    """The JSON schemas of everything on the wire, by name; what `#:` says of a field is its description."""
-    schemas = msgspec.json.schema_components(_WIRE, ref_template="#/components/schemas/{name}")[1]
-    said = {kind.__name__: _said_of_fields(kind) for kind in _structs(Value)}
-    for name, schema in schemas.items():
-        for field, definition in schema.get("properties", {}).items():
-            if field in said.get(name, {}) and "$ref" not in definition:
-                definition.setdefault("description", said[name][field])
-    return schemas
-
-
-def _structs(base: type[Value]) -> Iterator[type[Value]]:
-    yield base
-    for kind in base.__subclasses__():
-        yield from _structs(kind)
-
-
-def _said_of_fields(kind: type[Value]) -> dict[str, str]:
-    """The `#:` comments over the fields of a struct and of those it extends, by field."""
-    said: dict[str, str] = {}
-    for parent in kind.__mro__:
-        if isinstance(parent, type) and issubclass(parent, Value):
-            for comment, field in _COMMENTED.findall(inspect.getsource(parent)):
-                said.setdefault(field, " ".join(comment.replace("#:", "").split()))
-    return said
-
-
-_COMMENTED = re.compile(r"((?:^    #:.*\n)+)    (\w+):", re.MULTILINE)
-
-
-def documented(
-    status: int, answer: type, *, body: Any = None, body_example: Any = None, example: Any = None
-) -> dict[str, Any]:
-    """Arguments of a route decorator that put the body, the answer and the errors into OpenAPI."""
-    extra: dict[str, Any] = {}
-    if body is not None:
-        extra["requestBody"] = {"required": True, "content": _content(body, body_example)}
-    errors = {
-        code: {"description": text, "content": _content(ErrorAnswer, None)} for code, text in _ERRORS.items()
-    }
-    answers = {
-        str(status): {"description": (answer.__doc__ or "").strip(), "content": _content(answer, example)}
-    }
-    return {"status_code": status, "openapi_extra": extra | {"responses": answers | errors}}
-
-
-_ERRORS = {
-    "404": "There is nothing by that name.",
-    "409": "The name is taken by something else, or its state does not allow this.",
-    "413": "The body is too large.",
-    "422": "The body is not what is expected; nothing was changed.",
-    "503": "The database is away; repeat the call, with the same ids, until it is answered.",
-}
-
-
-def _content(kind: Any, example: Any) -> dict[str, Any]:
-    kinds = kind if isinstance(kind, list) else [kind]
-    schemas = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")[0]
-    schema = {"oneOf": list(schemas)} if isinstance(kind, list) else schemas[0]
-    media: dict[str, Any] = {"schema": schema}
-    if example is not None:
-        media["example"] = example
-    return {"application/json": media}

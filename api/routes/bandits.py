@@ -10,7 +10,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from api import body
 from api.answer import answer
 from api.deps import Here
-from api.schemas import BanditAnswer, BanditCreate, BanditList, BanditPatch, bandit_answer, documented
+from api.openapi import documented
+from api.schemas import BanditAnswer, BanditCreate, BanditList, BanditPatch, bandit_answer
 from bandit import catalogue
 
 

@@ -10,6 +10,7 @@ from starlette.convertors import Convertor, register_url_convertor
 from api import body
 from api.answer import answer
 from api.deps import Here
+from api.openapi import documented
 from api.schemas import (
     Activation,
     BatchAnswer,
@@ -19,7 +20,6 @@ from api.schemas import (
     DecisionRequest,
     decision_answer,
     decision_record,
-    documented,
 )
 from bandit.types import DecisionInput
 

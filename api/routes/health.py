@@ -6,7 +6,8 @@ from fastapi import APIRouter, Response
 
 from api.answer import answer
 from api.deps import Here
-from api.schemas import Health, documented
+from api.openapi import documented
+from api.schemas import Health
 
 router = APIRouter(tags=["health"])
 

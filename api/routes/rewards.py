@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from api import body
 from api.answer import answer
 from api.deps import Here
-from api.schemas import RewardAnswer, RewardBatch, documented
+from api.openapi import documented
+from api.schemas import RewardAnswer, RewardBatch
 from bandit.types import RewardEvent
 
 router = APIRouter(prefix="/v1", tags=["rewards"])
