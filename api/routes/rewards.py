@@ -23,14 +23,19 @@ _EXAMPLE = {
 
 
 @router.post(
-    "/rewards", **documented(202, RewardAnswer, body=[RewardEvent, RewardBatch], body_example=_EXAMPLE)
+    "/rewards",
+    **documented(
+        202, RewardAnswer, body=[RewardEvent, RewardBatch, list[RewardEvent]], body_example=_EXAMPLE
+    ),
 )
 async def reward(request: Request, here: Here) -> Response:
-    """Keep one event, or up to 1,000 as {"rewards": [...]}. (source, event_id) counts once.
+    """Keep one event, or up to 1,000 as a list or as {"rewards": [...]}. (source, event_id) counts once.
 
     Each event gets a line: accepted, duplicate, or orphan (kept, and joined when its decision arrives).
     """
     raw = await body.read_json(request, max_bytes=body.MAX_BATCH_BYTES)
+    if isinstance(raw, list):
+        raw = {"rewards": raw}
     if isinstance(raw, dict) and "rewards" in raw:
         events = body.convert(raw, RewardBatch).rewards
     else:

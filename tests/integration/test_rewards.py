@@ -53,7 +53,7 @@ async def test_repetitions_count_once_whoever_repeats(client: httpx2.AsyncClient
     ]
     answer = await client.post("/v1/rewards", json={"rewards": events})
     assert [line["status"] for line in answer.json()["results"]] == ["accepted", "duplicate", "accepted"]
-    again = await client.post("/v1/rewards", json={"rewards": events})
+    again = await client.post("/v1/rewards", json=events)  # a plain list will do
     assert {line["status"] for line in again.json()["results"]} == {"duplicate"}
     nameless = {"kind": "click", "value": 2, "occurred_at": "2026-01-01T00:00:00Z"}
     assert (await reward(client, made["decision_id"], **nameless))["status"] == "accepted"
@@ -180,7 +180,9 @@ async def test_bad_rewards_change_nothing(client: httpx2.AsyncClient, connection
             "rewards[1].occurred_at",
         ),
         ({"decision_id": "d", "bandit_key": "hero"}, "bandit_key"),
-        ([good], "body"),
+        ([good, {"event_id": "2"}], "rewards[1].decision_id"),
+        ([], "rewards"),
+        ("d", "body"),
     ]:
         refused(await client.post("/v1/rewards", json=body), 422, "invalid_input", target)
     assert await connection.fetchval("SELECT count(*) FROM reward_events") == 0
