@@ -24,7 +24,6 @@ import uvicorn
 
 from api.app import create_app
 from bandit.db import embedded, schema
-from bandit.db.pool import connect
 from bandit.errors import SetupError
 from bandit.learner import Learner
 from bandit.settings import Settings
@@ -65,15 +64,7 @@ def prepared(data_dir: Path | None, *, mind: bool = False) -> Settings:
 def migrated(data_dir: Path | None, *, mind: bool = False) -> Settings:
     """`prepared`, with the newest schema and partitions in place."""
     settings = prepared(data_dir, mind=mind)
-    url = settings.database_url or ""
-    schema.migrate(url)
-
-    async def partitions() -> None:
-        connection = await connect(url)
-        await schema.ensure_partitions(connection)
-        await connection.close()
-
-    asyncio.run(partitions())
+    schema.migrate(settings.database_url or "")
     return settings
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import hypothesis
 import pytest
 
 from api.app import create_app
@@ -18,6 +19,10 @@ from bandit.db import embedded, schema
 from bandit.db.pool import Connection, Database, connect
 from bandit.learner import Learner
 from bandit.settings import Settings
+
+# The same examples every time, and no test that depends on how fast the machine is.
+hypothesis.settings.register_profile("house", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("house")
 
 _TEMPLATE = "segbandit_template"
 _numbers = count()
@@ -64,13 +69,6 @@ def template(server_url: str) -> str:
     _sql(server_url, f"DROP DATABASE IF EXISTS {_TEMPLATE}")
     _sql(server_url, f"CREATE DATABASE {_TEMPLATE}")
     schema.migrate(url)
-
-    async def partitions() -> None:
-        connection = await connect(url)
-        await schema.ensure_partitions(connection)
-        await connection.close()
-
-    asyncio.run(partitions())
     return _TEMPLATE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import UTC, date, datetime, timedelta
 from importlib.resources import as_file, files
@@ -12,7 +13,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.exc import SQLAlchemyError
 
-from bandit.db.pool import Connection, address
+from bandit.db.pool import Connection, address, connect
 from bandit.errors import SetupError
 
 _log = structlog.get_logger()
@@ -22,7 +23,7 @@ DAYS_AHEAD = 14
 
 
 def migrate(url: str) -> None:
-    """Run all outstanding migrations; safe to call from several machines at once.
+    """Run all outstanding migrations and make partitions; safe to call from several machines at once.
 
     Raises:
         SetupError: the database does not answer, does not let us in, or is held by somebody.
@@ -40,6 +41,13 @@ def migrate(url: str) -> None:
                 f"{error}. Start it, correct the address, or try again when nobody holds its tables; without "
                 "DATABASE_URL an embedded one is used."
             ) from error
+    asyncio.run(_prepare_partitions(url))
+
+
+async def _prepare_partitions(url: str) -> None:
+    connection = await connect(url)
+    await ensure_partitions(connection)
+    await connection.close()
 
 
 async def ensure_partitions(connection: Connection, today: date | None = None) -> None:

@@ -26,7 +26,8 @@ async def play(client: httpx2.AsyncClient, rounds: int, start: int = 0) -> None:
     """Action b pays for x < .5, c otherwise."""
     for i in range(start, start + rounds):
         x = (i * 7 % 20) / 20
-        made = await decide(client, context={"x": x, "half": "low" if x < 0.5 else "high"})
+        fields = {f"f{j}": (i * j % 7) / 7 for j in range(20)}  # as many as make it relearn
+        made = await decide(client, context={"x": x, "half": "low" if x < 0.5 else "high", "more": fields})
         paid = made["action"]["action_id"] == ("b" if x < 0.5 else "c")
         await reward(client, made["decision_id"], value=float(paid))
 

@@ -8,8 +8,8 @@ import random
 import msgspec
 import pytest
 
-from bandit import vw
-from bandit.fold import Fold
+from bandit import features, vw
+from bandit.fold import Fold, relearn_count
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
 from bandit.types import (
     Action,
@@ -35,8 +35,8 @@ ACTIONS = [Action(action_id=f"a{i}", segment=f"s{i % 2}", features={"price": i /
 _names = [type(exploration).__name__ for exploration in EXPLORATIONS]
 
 
-def events(n: int, seed: int = 1) -> list[TrainingEvent]:
-    """Action 1 pays when x is small, action 3 when it is large."""
+def events(n: int, seed: int = 1, more_fields: int = 0) -> list[TrainingEvent]:
+    """Action 1 pays when x is small, action 3 when it is large; `more_fields` say nothing."""
     rng = random.Random(seed)
     made = []
     for seq in range(1, n + 1):
@@ -45,7 +45,10 @@ def events(n: int, seed: int = 1) -> list[TrainingEvent]:
         reward = float(rng.random() < (0.9 if chosen == (1 if x < 0.5 else 3) else 0.1))
         made.append(
             TrainingEvent(
-                seq=seq, context={"x": x, "half": "low" if x < 0.5 else "high"}, actions=ACTIONS,
+                seq=seq,
+                context={"x": x, "half": "low" if x < 0.5 else "high"}
+                | {f"more{i}": rng.random() for i in range(more_fields)},
+                actions=ACTIONS,
                 chosen=chosen, probability=0.2, scaled_reward=reward,
             )
         )  # fmt: skip
@@ -104,7 +107,8 @@ def test_every_exploration_learns_to_personalize(exploration: Exploration) -> No
 )
 def test_a_resumed_fold_equals_an_uninterrupted_one(settings: PolicySettings) -> None:
     settings = msgspec.structs.replace(settings, relearn=3, relearn_window=40)
-    log = events(150)
+    log = events(150, more_fields=22)
+    assert relearn_count(settings, features.size(log[0].context)) == 3
     whole = Fold.start(settings, "salt")
     for event in log:
         whole.learn(event)
@@ -116,7 +120,7 @@ def test_a_resumed_fold_equals_an_uninterrupted_one(settings: PolicySettings) ->
             parts.close()
             model = Model.from_bytes(data, hashlib.sha256(data).hexdigest())
             parts = Fold.resume(settings, "salt", model, event.seq, log[max(0, event.seq - 40) : event.seq])
-    for event in events(30, seed=9):
+    for event in events(30, seed=9, more_fields=22):
         expected = whole.policy.distribution(event.context, ACTIONS)
         assert parts.policy.distribution(event.context, ACTIONS) == expected
     whole.close()
