@@ -41,6 +41,8 @@ def demo(
     """
     console = Console()
     with clean_exit("What was logged and learned is kept."):
+        with laboratory():  # before a service is started for nothing
+            import simulations.storefront_demo  # noqa: F401
         if url is not None:
             run_demo(url, visitors, seed, console)
             return
