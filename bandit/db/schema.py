@@ -17,6 +17,8 @@ from bandit.db.pool import Connection, address, connect
 from bandit.errors import SetupError
 
 _log = structlog.get_logger()
+#: Any constant does, as long as every process that makes partitions takes the same.
+_ONE_AT_A_TIME = 7_305_222
 
 #: Days for which partitions stand ready.
 DAYS_AHEAD = 14
@@ -72,6 +74,8 @@ async def ensure_partitions(connection: Connection, today: date | None = None) -
 
 async def _create_partition(connection: Connection, day: date) -> None:
     async with connection.transaction():
+        # IF NOT EXISTS alone does not keep two machines from making the same table at once.
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _ONE_AT_A_TIME)
         # Everybody who inserts queues behind us while we wait; there are days left to try again.
         await connection.execute("SET LOCAL lock_timeout = '200ms'")
         await connection.execute(
