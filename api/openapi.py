@@ -40,9 +40,6 @@ def document(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         document.setdefault("components", {})["schemas"] = components()
-        for operations in document["paths"].values():
-            for operation in operations.values():
-                operation["responses"].pop("200", None) if "201" in operation["responses"] else None
         app.openapi_schema = document
     return app.openapi_schema
 

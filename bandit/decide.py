@@ -24,7 +24,6 @@ from bandit.errors import (
     ConflictError,
     InvalidInputError,
     ModelRefusedError,
-    NotFoundError,
     SegbanditError,
     UnavailableError,
 )
@@ -187,8 +186,7 @@ class Decider:
                 raise
             async with self._database.connection() as connection:
                 earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
-            key = serving.bandit.bandit_key
-            if earlier is None or _request(earlier.bandit_key, earlier.asked) != _request(key, asked):
+            if earlier is None or not _repeats(serving.bandit.bandit_key, asked, earlier):
                 raise
             return earlier
 
@@ -249,10 +247,7 @@ class Decider:
         async with self._database.connection() as connection:
             found = (await self._earlier(connection, [decision_id])).get(decision_id)
         if found is None:
-            raise NotFoundError(
-                f"decision_id: expected the id of a logged decision, got {decision_id!r}.",
-                target="decision_id",
-            )
+            raise decisions.not_logged(decision_id)
         return found
 
 
@@ -261,15 +256,17 @@ def _due(serving: Serving, decision: Decision) -> datetime:
 
 
 def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictError:
-    if earlier is not None and _request(decision.bandit_key, decision.asked) == _request(
-        earlier.bandit_key, earlier.asked
-    ):
+    if earlier is not None and _repeats(decision.bandit_key, decision.asked, earlier):
         return earlier
     return ConflictError(
         "decision_id: expected an unused id or a repetition of the same request, "
         f"got {decision.decision_id!r}, which was used for a different one; nothing was stored.",
         target="decision_id",
     )
+
+
+def _repeats(bandit_key: str, asked: DecisionInput, earlier: Decision) -> bool:
+    return _request(bandit_key, asked) == _request(earlier.bandit_key, earlier.asked)
 
 
 def _request(bandit_key: str, asked: DecisionInput) -> bytes:

@@ -11,8 +11,8 @@ import msgspec
 
 from bandit.db import decisions, rewards, training
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import WORK, Connection, Database, notify
-from bandit.errors import InvalidInputError, NotFoundError
+from bandit.db.pool import WORK, Database, notify
+from bandit.errors import InvalidInputError
 from bandit.types import BanditConfig, ReceivedEvent, RewardEvent, Settlement, Value
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ class Feedback:
             new = await rewards.insert(connection, received)
             known = await decisions.locate(connection, {event.decision_id for event in received})
             settled = await training.settled_among(connection, known)
-            configs = await self._current(connection, {key for _, key in known.values()})
+            configs = await self._configs.current(connection, {key for _, key in known.values()})
             kept = await rewards.first(connection, received) if len(new) < len(received) else {}
             receipts, signals, to_wake = [], [], set()
             for event in received:
@@ -85,12 +85,9 @@ class Feedback:
         async with self._database.transaction() as connection:
             place = (await decisions.locate(connection, [decision_id])).get(decision_id)
             if place is None:
-                raise NotFoundError(
-                    f"decision_id: expected the id of a logged decision, got {decision_id!r}.",
-                    target="decision_id",
-                )
+                raise decisions.not_logged(decision_id)
             decided_at, bandit_key = place
-            config = (await self._current(connection, {bandit_key}))[bandit_key]
+            config = (await self._configs.current(connection, {bandit_key}))[bandit_key]
             wait = timedelta(seconds=config.reward_wait)
             deferred = await decisions.activate(connection, (decision_id, decided_at), wait)
             await notify(connection, WORK, bandit_key)  # its reward may be here already
@@ -102,11 +99,6 @@ class Feedback:
             events = (await rewards.for_decisions(connection, [decision_id]))[decision_id]
             settled = await training.settlement(connection, decision_id)
         return sorted(events, key=lambda e: (e.occurred_at, e.source, e.event_id)), settled
-
-    async def _current(self, connection: Connection, keys: set[str]) -> dict[str, BanditConfig]:
-        versions = await training.newest_versions(connection, sorted(keys))
-        pairs = {(key, version) for key, (version, _, _) in versions.items()}
-        return {key: config for (key, _), config in (await self._configs.get(connection, pairs)).items()}
 
 
 def _received(event: RewardEvent, now: datetime, at: str) -> ReceivedEvent:

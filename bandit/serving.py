@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -39,21 +38,16 @@ async def load(database: Database, bandit_key: str) -> Serving:
     Raises:
         NotFoundError: no such bandit.
     """
-    stored, model_version = None, 0
-    async with database.connection() as connection:
-        bandit = await bandits.get(connection, bandit_key)
-        newest = await training.latest(connection, bandit_key)
-        if newest is not None:
-            model_version = newest.model.model_version
-            with suppress(ModelRefusedError):
-                stored = await training.weights(connection, bandit_key, model_version)
+    model_version = 0
     try:
-        if newest is None:
-            model = Model.untrained(bandit.config.policy)
-        elif stored is not None:
-            model = Model.from_bytes(*stored)
-        else:
-            raise ModelRefusedError(f"expected the bytes of model {model_version}, got none.")
+        async with database.connection() as connection:
+            bandit = await bandits.get(connection, bandit_key)
+            newest = await training.latest(connection, bandit_key)
+            stored = None
+            if newest is not None:
+                model_version = newest.model.model_version
+                stored = await training.weights(connection, bandit_key, model_version)
+        model = Model.untrained(bandit.config.policy) if stored is None else Model.from_bytes(*stored)
     except ModelRefusedError as error:
         _log.error("model refused", bandit_key=bandit_key, model_version=model_version, error=error.message)
         return Serving(bandit, None, model_version)

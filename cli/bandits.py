@@ -16,6 +16,7 @@ from api.body import convert, parse
 from api.schemas import BanditCreate, bandit_answer
 from bandit import catalogue
 from bandit.db.pool import Database
+from bandit.settings import Settings
 from cli.service import DataDir, migrated, prepared
 
 app = typer.Typer(help="List, show and create bandits.", no_args_is_help=True)
@@ -30,7 +31,7 @@ def list_(data_dir: DataDir = None) -> None:
     Example: segbandit bandits list
     """
     table = Table("bandit", "version", "mode", "exploration", "actions", "state")
-    for bandit in _with_database(data_dir, catalogue.listed):
+    for bandit in _with_database(prepared(data_dir), catalogue.listed):
         table.add_row(
             bandit.bandit_key,
             str(bandit.config_version),
@@ -48,7 +49,7 @@ def show(bandit_key: Key, data_dir: DataDir = None) -> None:
 
     Example: segbandit bandits show hero
     """
-    bandit = _with_database(data_dir, lambda database: catalogue.get(database, bandit_key))
+    bandit = _with_database(prepared(data_dir), lambda database: catalogue.get(database, bandit_key))
     Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
 
 
@@ -72,16 +73,13 @@ def create(
     else:
         raise typer.BadParameter("expected --action (one or more) or --config FILE, got neither.")
     wanted = convert({**fields, "bandit_key": bandit_key}, BanditCreate)
-    migrated(data_dir)
     bandit = _with_database(
-        data_dir, lambda database: catalogue.create(database, bandit_key, wanted.config())
+        migrated(data_dir), lambda database: catalogue.create(database, bandit_key, wanted.config())
     )
     Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
 
 
-def _with_database(data_dir: Path | None, use: Callable[[Database], Awaitable[T]]) -> T:
-    settings = prepared(data_dir)
-
+def _with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
         database = Database(settings.database_url or "", size=1)
         await database.open()

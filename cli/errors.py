@@ -13,13 +13,18 @@ from bandit.errors import SegbanditError, SetupError
 _INTERRUPTED = 130
 
 
+def say_failed(message: str) -> None:
+    """The one line, on standard error, that a failed command ends with."""
+    typer.secho(f"segbandit: {message}", fg=typer.colors.RED, err=True)
+
+
 @contextmanager
 def clean_exit(stopped: str) -> Iterator[None]:
     """End with one clear line: our errors with exit code 1, Ctrl-C with `stopped` and exit code 130."""
     try:
         yield
     except SegbanditError as error:
-        typer.secho(f"segbandit: {error.message}", fg=typer.colors.RED, err=True)
+        say_failed(error.message)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo(f"Stopped. {stopped}", err=True)

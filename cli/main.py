@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from bandit import logs
 from bandit.errors import SegbanditError
 from cli import bandits, demo, replay_live, service
+from cli.errors import say_failed
 
 app = typer.Typer(
     name="segbandit",
@@ -44,12 +45,10 @@ def main() -> None:
     try:
         app()
     except ValidationError as error:
-        typer.secho(
-            f"segbandit: a setting in the environment is wrong: {error}", fg=typer.colors.RED, err=True
-        )
+        say_failed(f"a setting in the environment is wrong: {error}")
         sys.exit(1)
     except SegbanditError as error:
-        typer.secho(f"segbandit: {error.message}", fg=typer.colors.RED, err=True)
+        say_failed(error.message)
         sys.exit(1)
 
 

@@ -122,6 +122,15 @@ class ConfigCache:
                 self._configs[row["bandit_key"], row["config_version"]] = _decode_config(row["config"])
         return {pair: self._configs[pair] for pair in wanted}
 
+    async def current(self, connection: Connection, bandit_keys: Iterable[str]) -> dict[str, BanditConfig]:
+        """The configuration in force of each of these bandits."""
+        rows = await connection.fetch(
+            "SELECT bandit_key, config_version FROM bandits WHERE bandit_key = ANY($1::text[])",
+            list(bandit_keys),
+        )
+        found = await self.get(connection, {(row["bandit_key"], row["config_version"]) for row in rows})
+        return {bandit_key: config for (bandit_key, _), config in found.items()}
+
 
 async def _insert_config(connection: Connection, bandit: Bandit) -> None:
     await connection.execute(

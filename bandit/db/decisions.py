@@ -15,6 +15,7 @@ import msgspec
 
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
+from bandit.errors import NotFoundError
 from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice
 
 _COLUMNS = (
@@ -96,6 +97,13 @@ async def locate(connection: Connection, decision_ids: Iterable[str]) -> dict[st
     times |= {row["decision_id"]: row["decided_at"] for row in claims}
     rows = await _rows(connection, list(times.items()), "decision_id, decided_at, bandit_key")
     return {row["decision_id"]: (row["decided_at"], row["bandit_key"]) for row in rows}
+
+
+def not_logged(decision_id: str) -> NotFoundError:
+    """The error that says there is no decision by that id."""
+    return NotFoundError(
+        f"decision_id: expected the id of a logged decision, got {decision_id!r}.", target="decision_id"
+    )
 
 
 async def fetch(

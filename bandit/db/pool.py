@@ -44,9 +44,8 @@ def address(url: str) -> str:
 
 async def connect(url: str) -> Connection:
     """One connection outside any pool, for whoever holds locks or listens."""
-    with_timeout = asyncpg.connect(address(url), timeout=10, command_timeout=600)
     try:
-        return await with_timeout
+        return await asyncpg.connect(address(url), timeout=10, command_timeout=600)
     except AWAY as error:
         raise _unavailable(error) from error
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-import msgspec
-
 from bandit.db.pool import Connection
 from bandit.types import ReceivedEvent
 
@@ -36,12 +34,12 @@ async def first(
 ) -> dict[tuple[str, str], ReceivedEvent]:
     """What is kept under the (source, event_id) of each of these events."""
     rows = await connection.fetch(
-        """SELECT decision_id, source, event_id, kind, value, occurred_at, received_at FROM reward_events
+        """SELECT e.* FROM reward_events e
            JOIN unnest($1::text[], $2::text[]) AS w (source, event_id) USING (source, event_id)""",
         [e.source for e in events],
         [e.event_id for e in events],
     )
-    return {(row["source"], row["event_id"]): msgspec.convert(dict(row), ReceivedEvent) for row in rows}
+    return {(row["source"], row["event_id"]): ReceivedEvent(**row) for row in rows}
 
 
 async def signal(connection: Connection, events: Sequence[ReceivedEvent]) -> None:
@@ -59,11 +57,9 @@ async def for_decisions(
 ) -> defaultdict[str, list[ReceivedEvent]]:
     """All events of each decision, in no particular order."""
     rows = await connection.fetch(
-        """SELECT decision_id, source, event_id, kind, value, occurred_at, received_at
-           FROM reward_events WHERE decision_id = ANY($1::text[])""",
-        list(decision_ids),
+        "SELECT * FROM reward_events WHERE decision_id = ANY($1::text[])", list(decision_ids)
     )
     found: defaultdict[str, list[ReceivedEvent]] = defaultdict(list)
     for row in rows:
-        found[row["decision_id"]].append(msgspec.convert(dict(row), ReceivedEvent))
+        found[row["decision_id"]].append(ReceivedEvent(**row))
     return found
