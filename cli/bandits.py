@@ -58,7 +58,8 @@ def create(
     bandit_key: Key,
     action: Annotated[list[str] | None, typer.Option(help="An action_id; repeat it for more.")] = None,
     config: Annotated[
-        Path | None, typer.Option(help="JSON as for POST /v1/bandits, without the key.")
+        Path | None,
+        typer.Option(help="JSON as for POST /v1/bandits, without the key.", exists=True, dir_okay=False),
     ] = None,
     data_dir: DataDir = None,
 ) -> None:
