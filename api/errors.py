@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import structlog
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -27,6 +28,7 @@ def install(app: FastAPI) -> None:
     """Make the app answer every failure in the one shape."""
     app.add_exception_handler(errors.SegbanditError, _ours)
     app.add_exception_handler(HTTPException, _framework)
+    app.add_exception_handler(RequestValidationError, _parameters)
     app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -49,6 +51,16 @@ async def _framework(request: Request, error: Exception) -> Response:
         message = f"expected another method for {request.url.path!r}, got {request.method}; see /docs."
         return _answer(405, "method_not_allowed", message, "method", headers=error.headers)
     return _answer(error.status_code, "http_error", str(error.detail), None, headers=error.headers)
+
+
+async def _parameters(_: Request, error: Exception) -> Response:
+    """Parameters in path and query; bodies are read by `api.body`."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    target = str(first["loc"][-1])
+    message = f"{target}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}."
+    return _answer(422, errors.InvalidInputError.code, message, target)
 
 
 async def _gone(_: Request, __: Exception) -> Response:

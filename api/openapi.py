@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.schemas import (
     Activation,
+    AuditAnswer,
     BanditAnswer,
     BanditCreate,
     BanditList,
@@ -24,6 +25,7 @@ from api.schemas import (
     DecisionRequest,
     ErrorAnswer,
     Health,
+    ModelList,
     RewardAnswer,
     RewardBatch,
 )
@@ -47,6 +49,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 _WIRE = [
     BanditCreate, BanditPatch, BanditAnswer, BanditList,
     DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
+    AuditAnswer, ModelList,
     RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
 ]  # fmt: skip
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, UnsetType, structs
 
+from bandit.audit import Difference
+from bandit.catalogue import Overview
 from bandit.feedback import Receipt
 from bandit.types import (
     Action,
     Bandit,
     BanditConfig,
     BanditKey,
+    Branch,
+    Candidate,
     Decision,
     DecisionInput,
     Identifier,
     Mode,
+    ModelVersion,
     PolicySettings,
     ReceivedEvent,
     RewardDefinition,
@@ -50,13 +55,16 @@ class BanditPatch(Value, frozen=True, kw_only=True):
     default_reward: Annotated[float, Meta(ge=-1e6, le=1e6)] | UnsetType = UNSET
     terminal_kinds: Annotated[list[Identifier], Meta(max_length=100)] | UnsetType = UNSET
     mode: Mode | UnsetType = UNSET
+    promotion: Literal["manual", "automatic"] | UnsetType = UNSET
 
 
 class BanditAnswer(BanditConfig, frozen=True, kw_only=True):
-    """A bandit under its current configuration."""
+    """A bandit under the configuration in force."""
 
     bandit_key: str
     config_version: int
+    #: A changed policy that is learned from the log beside the live one, until it is promoted.
+    candidate: Candidate | None
     archived: bool
     created_at: datetime
 
@@ -65,6 +73,47 @@ class BanditList(Value, frozen=True, kw_only=True):
     """All bandits, by key."""
 
     bandits: list[BanditAnswer]
+
+
+class ModelAnswer(ModelVersion, frozen=True, kw_only=True):
+    """A model version and its lineage."""
+
+    #: Whether its bytes are kept; where they were pruned it can be folded again from the log.
+    kept: bool
+
+
+class ComparisonAnswer(Value, frozen=True, kw_only=True):
+    """A 95 % interval that holds however often it is looked at, in units of the reward."""
+
+    #: What is compared: the candidate, or the baseline, with what was served.
+    difference: Literal["candidate - live", "baseline - live"]
+    estimate: float
+    low: float
+    high: float
+    #: How many events it rests on.
+    events: int
+
+
+class BranchAnswer(Branch, frozen=True, kw_only=True):
+    """A branch of models and how it does."""
+
+    #: None: nothing was compared yet.
+    comparison: ComparisonAnswer | None
+
+
+class ModelList(Value, frozen=True, kw_only=True):
+    """What serves, the branches, and model versions, newest first."""
+
+    bandit_key: str
+    config_version: int
+    #: The version that is served; 0: nothing was learned yet.
+    served: int
+    #: Whether that version stays until something is promoted, rather than the newest of the live branch.
+    pinned: bool
+    branches: list[BranchAnswer]
+    models: list[ModelAnswer]
+    #: To get older versions, ask with `before` set to this; None: there are none.
+    next_before: int | None
 
 
 class DecisionRequest(DecisionInput, frozen=True, kw_only=True):
@@ -143,6 +192,15 @@ class Activation(Value, frozen=True, kw_only=True):
     activated: bool
 
 
+class AuditAnswer(Value, frozen=True, kw_only=True):
+    """Whether a decision comes out the same again."""
+
+    decision_id: str
+    verified: bool
+    #: None: there is none.
+    difference: Difference | None
+
+
 class RewardBatch(Value, frozen=True, kw_only=True):
     """Several reward events, committed together or not at all."""
 
@@ -176,12 +234,45 @@ class ErrorAnswer(Value, frozen=True, kw_only=True):
     error: ErrorBody
 
 
+def model_list(overview: Overview) -> ModelList:
+    """The models of a bandit as they are shown."""
+    models = [ModelAnswer(**structs.asdict(model), kept=kept) for model, kept in overview.models]
+    oldest = models[-1].model_version if models else 1
+    return ModelList(
+        bandit_key=overview.bandit.bandit_key,
+        config_version=overview.bandit.config_version,
+        served=overview.served,
+        pinned=overview.pinned,
+        branches=[
+            BranchAnswer(**structs.asdict(branch), comparison=_comparison(overview, branch))
+            for branch in overview.branches
+        ],
+        models=models,
+        next_before=oldest if oldest > 1 else None,
+    )
+
+
+def _comparison(overview: Overview, branch: Branch) -> ComparisonAnswer | None:
+    found = overview.compared.get(branch.branch)
+    if found is None:
+        return None
+    low, high = overview.bandit.config.reward.clip
+    return ComparisonAnswer(
+        difference="candidate - live" if branch.state == "candidate" else "baseline - live",
+        estimate=found.estimate * (high - low),
+        low=found.low * (high - low),
+        high=found.high * (high - low),
+        events=found.events,
+    )
+
+
 def bandit_answer(bandit: Bandit) -> BanditAnswer:
     """A bandit as it is shown."""
     config = {field: getattr(bandit.config, field) for field in BanditConfig.__struct_fields__}
     return BanditAnswer(
         bandit_key=bandit.bandit_key,
         config_version=bandit.config_version,
+        candidate=bandit.candidate,
         archived=bandit.archived,
         created_at=bandit.created_at,
         **config,

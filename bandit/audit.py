@@ -1,49 +1,316 @@
-"""Use case: recompute a logged decision from the log alone."""
+"""Use case: make logged decisions again from the log alone, and name what differs."""
 
 from __future__ import annotations
 
-from bandit import decide, learner
-from bandit.db import bandits, training
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from bandit import decide, vw
+from bandit.branches import BranchFold, refolded
+from bandit.db import bandits, decisions, models, rewards, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
-from bandit.errors import ModelRefusedError
+from bandit.errors import BrokenLogError, ModelRefusedError, NotFoundError
 from bandit.policy import VwPolicy
-from bandit.serving import Serving
-from bandit.types import Bandit, Decision
-from bandit.vw import Model
+from bandit.serving import Serving, served_policy
+from bandit.types import Bandit, Decision, ModelVersion, Value
+
+#: Lines of the log that are read between two looks at other work; few, where others wait in the same process.
+_CHUNK, _SMALL_CHUNK = 1_000, 50
+Progress = Callable[[str, int, int], None]
 
 
-async def recompute(database: Database, logged: Decision) -> Decision:
-    """The decision made again, from the logged request, configuration version and model version.
+class Difference(Value, frozen=True, kw_only=True):
+    """Something that is not as the log says it should be."""
 
-    It equals the logged one bit for bit, activation aside, unless somebody changed the log.
-    """
-    serving = await as_of(database, logged.bandit_key, logged.config_version, logged.model_version)
-    try:
-        return decide.choose(serving, logged.asked, logged.decision_id, logged.decided_at)
-    finally:
-        serving.close()
+    #: Where: a decision and its field, an entry of the training log, a model version, a reward event.
+    target: str
+    #: What stands in the database.
+    logged: Any
+    #: What it should be, as far as that can be made again.
+    recomputed: Any
 
 
-async def as_of(database: Database, bandit_key: str, config_version: int, model_version: int) -> Serving:
-    """The bandit as it was served under these versions; a pruned model is folded again from the log.
+class AuditReport(Value, frozen=True, kw_only=True):
+    """What an audit looked at, and the first difference it found."""
+
+    bandit_key: str
+    decisions: int = 0
+    model_versions: int = 0
+    training_events: int = 0
+    reward_events: int = 0
+    #: None: everything is as it was written, and comes out the same again.
+    difference: Difference | None = None
+
+
+async def audit_decision(database: Database, decision_id: str) -> AuditReport:
+    """Make one decision again.
 
     Raises:
-        NotFoundError: there are no such versions.
+        NotFoundError: there is none by that id.
     """
-    async with database.connection() as connection:
-        bandit = await bandits.get(connection, bandit_key, config_version=config_version)
-        return Serving(bandit, await _policy(connection, bandit, model_version), model_version)
+    async with database.snapshot() as connection:
+        place = (await decisions.locate(connection, [decision_id])).get(decision_id)
+        if place is None:
+            raise decisions.not_logged(decision_id)
+        at = (decision_id, place[0])
+        difference = await _Auditor(connection, place[1], _SMALL_CHUNK).kept_decisions([at])
+        return AuditReport(bandit_key=place[1], decisions=1, difference=difference)
 
 
-async def _policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy:
-    if model_version == 0:
-        return VwPolicy(Model.untrained(bandit.config.policy))
-    try:
-        return VwPolicy(
-            Model.from_bytes(*await training.weights(connection, bandit.bandit_key, model_version))
-        )
-    except ModelRefusedError:
-        model = await training.lineage(connection, bandit.bandit_key, model_version)
-        then = await bandits.get(connection, bandit.bandit_key, config_version=model.config_version)
-        return (await learner.folded(connection, ConfigCache(), then, model.trained_through_seq)).policy
+async def audit_sample(database: Database, bandit_key: str, count: int) -> AuditReport:
+    """Make up to `count` decisions of the bandit again, drawn at random.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    async with database.snapshot() as connection:
+        await bandits.get(connection, bandit_key)
+        places = await decisions.sample(connection, bandit_key, count)
+        difference = await _Auditor(connection, bandit_key, _CHUNK).kept_decisions(places)
+        return AuditReport(bandit_key=bandit_key, decisions=len(places), difference=difference)
+
+
+async def audit_everything(
+    database: Database, bandit_key: str, progress: Progress = lambda *_: None
+) -> AuditReport:
+    """Fold every model version of the bandit again from its log, and make every decision again with it.
+
+    Stored models are not trusted: each must be the fold of the log. `progress` hears what is being looked at,
+    how much of it is done, and how much there is.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    async with database.snapshot() as connection:
+        await bandits.get(connection, bandit_key)
+        return await _Auditor(connection, bandit_key, _CHUNK).everything(progress)
+
+
+class _Auditor:
+    """One audit of one bandit, on a connection that sees one moment."""
+
+    def __init__(self, connection: Connection, bandit_key: str, chunk: int) -> None:
+        self._connection = connection
+        self._bandit_key = bandit_key
+        self._chunk = chunk
+        self._configs = ConfigCache()
+        self._bandits: dict[int, Bandit] = {}
+
+    async def kept_decisions(self, places: list[tuple[str, datetime]]) -> Difference | None:
+        """The first difference among the decisions at these (decision_id, decided_at)."""
+        broken = await decisions.unsealed(self._connection, places)
+        if broken:
+            return _unsealed(f"decision {broken[0]}")
+        found = await decisions.fetch(self._connection, self._configs, places)
+        serving: Serving | None = None
+        try:
+            for decision in sorted(found.values(), key=lambda d: (d.config_version, d.model_version)):
+                versions = (decision.config_version, decision.model_version)
+                if serving is None or versions != (serving.bandit.config_version, serving.model_version):
+                    if serving is not None:
+                        serving.close()
+                    serving = await self._as_of(*versions)
+                if difference := _difference(serving, decision):
+                    return difference
+        except (NotFoundError, BrokenLogError) as error:
+            return _missing(error.target or "training_log", error)
+        finally:
+            if serving is not None:
+                serving.close()
+        return None
+
+    async def everything(self, progress: Progress) -> AuditReport:
+        """See `audit_everything`."""
+        report = AuditReport(bandit_key=self._bandit_key)
+        for version in await bandits.unsealed(self._connection, self._bandit_key):
+            return _with(report, _unsealed(f"configuration {version}"))
+        report = await self._log(report, progress)
+        if report.difference is None:
+            try:
+                report = await self._models_and_decisions(report, progress)
+            except BrokenLogError as error:
+                return _with(report, _missing(error.target or "training_log", error))
+        return report
+
+    async def _log(self, report: AuditReport, progress: Progress) -> AuditReport:
+        """Every line of the training log is as it was written, and so are its decision's reward events."""
+        end = await training.end(self._connection, self._bandit_key)
+        for after in range(0, end, self._chunk):
+            upto = min(after + self._chunk, end)
+            progress("training log", after, end)
+            lines = await training.lines(self._connection, self._bandit_key, after, upto)
+            if broken := next((line.seq for line in lines if not line.sealed), None):
+                return _with(report, _unsealed(f"training_log[{broken}]"))
+            ids = [line.decision_id for line in lines]
+            counted, unsealed = await rewards.unsealed(self._connection, ids)
+            if unsealed:
+                return _with(report, _unsealed(f"reward event {unsealed[0][1]} of source {unsealed[0][0]}"))
+            report = msgspec.structs.replace(
+                report, training_events=upto, reward_events=report.reward_events + counted
+            )
+        return report
+
+    async def _models_and_decisions(self, report: AuditReport, progress: Progress) -> AuditReport:
+        by_version = _ByVersion(decisions.every(self._connection, self._configs, self._bandit_key))
+        total = await decisions.count(self._connection, self._bandit_key)
+        folds: dict[int, BranchFold] = {}
+        made = 0
+        try:
+            versions: list[ModelVersion | None] = [None]
+            versions += [m for m, _ in reversed(await models.versions(self._connection, self._bandit_key))]
+            for model in versions:
+                policy = None
+                if model is not None:
+                    fold = await self._advanced(folds, model)
+                    if difference := await self._model_difference(model, fold):
+                        return _with(report, difference)
+                    policy = (fold.fold.policy.model, model.learned)
+                number = model.model_version if model else 0
+                async for decision, sealed in by_version.of(number):
+                    if not sealed:
+                        return _with(report, _unsealed(f"decision {decision.decision_id}"))
+                    if difference := await self._decision_difference(decision, policy):
+                        return _with(report, difference)
+                    made += 1
+                    if made % 100 == 0:
+                        progress("decisions", made, total)
+                report = msgspec.structs.replace(report, decisions=made, model_versions=number)
+            if left := await by_version.left():
+                return _with(
+                    report, Difference(target=f"decision {left.decision_id}: model_version",
+                                       logged=left.model_version, recomputed="a version of the bandit"),
+                )  # fmt: skip
+        finally:
+            for fold in folds.values():
+                fold.close()
+        return report
+
+    async def _advanced(self, folds: dict[int, BranchFold], model: ModelVersion) -> BranchFold:
+        """The branch of this version, folded from the beginning of the log as far as the version says."""
+        if model.branch not in folds:
+            bandit = await self._bandit(model.config_version)
+            branches = await models.branches(self._connection, self._bandit_key)
+            branch = next(b for b in branches if b.branch == model.branch)
+            branch = msgspec.structs.replace(branch, state="retired")  # it need not predict
+            folds[model.branch] = await BranchFold.begin(self._connection, self._configs, bandit, branch)
+        await folds[model.branch].advance(self._connection, self._configs, model.trained_through_seq)
+        return folds[model.branch]
+
+    async def _model_difference(self, model: ModelVersion, again: BranchFold) -> Difference | None:
+        name = f"model {model.model_version}"
+        policy = again.config.policy
+        try:
+            found = vw.weights_sha256(again.fold.to_bytes(), policy)
+        except ModelRefusedError as error:
+            return _missing(name, error)
+        if found != model.weights_sha256:
+            return Difference(target=f"{name}: weights", logged=model.weights_sha256, recomputed=found)
+        if again.fold.policy.learned != model.learned:
+            return Difference(
+                target=f"{name}: learned", logged=model.learned, recomputed=again.fold.policy.learned
+            )
+        try:
+            kept = await models.weights(self._connection, model)
+        except ModelRefusedError:
+            return None  # pruned; it was folded again just now
+        try:
+            vw.Model.from_bytes(kept, model.sha256, policy).close()
+        except ModelRefusedError as error:
+            return _missing(f"{name}: bytes", error)
+        kept_weights = vw.weights_sha256(kept, policy)
+        if kept_weights != found:
+            return Difference(target=f"{name}: bytes", logged=kept_weights, recomputed=found)
+        return None
+
+    async def _decision_difference(
+        self, decision: Decision, policy: tuple[vw.Model, int] | None
+    ) -> Difference | None:
+        bandit = await self._bandit(decision.config_version)
+        if policy is None:
+            serving = await self._as_of(decision.config_version, 0)
+            try:
+                return _difference(serving, decision)
+            finally:
+                serving.close()
+        model, learned = policy
+        rule = bandit.config.policy.exploration
+        return _difference(Serving(bandit, VwPolicy(model, rule, learned), decision.model_version), decision)
+
+    async def _as_of(self, config_version: int, model_version: int) -> Serving:
+        """The bandit as it was served under these versions; a pruned model is folded again from the log."""
+        bandit = await self._bandit(config_version)
+        try:
+            policy = await served_policy(self._connection, bandit, model_version)
+        except ModelRefusedError:
+            model = await models.lineage(self._connection, self._bandit_key, model_version)
+            again = await refolded(self._connection, self._configs, bandit, model, chunk=self._chunk)
+            policy = VwPolicy(again.fold.policy.model, bandit.config.policy.exploration, model.learned)
+        return Serving(bandit, policy, model_version)
+
+    async def _bandit(self, config_version: int) -> Bandit:
+        if config_version not in self._bandits:
+            self._bandits[config_version] = await bandits.get(
+                self._connection, self._bandit_key, config_version=config_version
+            )
+        return self._bandits[config_version]
+
+
+class _ByVersion:
+    """Decisions that come in the order of their model versions, handed out version by version."""
+
+    def __init__(self, every: AsyncIterator[tuple[Decision, bool]]) -> None:
+        self._every = every
+        self._next: tuple[Decision, bool] | None = None
+
+    async def of(self, model_version: int) -> AsyncIterator[tuple[Decision, bool]]:
+        """Those of this version, each with whether its seal holds."""
+        while (found := await self._peek()) is not None and found[0].model_version == model_version:
+            self._next = None
+            yield found
+
+    async def left(self) -> Decision | None:
+        """One that belongs to none of the versions asked for."""
+        found = await self._peek()
+        return found[0] if found else None
+
+    async def _peek(self) -> tuple[Decision, bool] | None:
+        if self._next is None:
+            self._next = await anext(self._every, None)
+        return self._next
+
+
+def recomputed(serving: Serving, logged: Decision) -> Decision:
+    """The decision made again as it was served then; it equals the logged one, activation aside."""
+    if logged.mode == "fallback":
+        serving = Serving(serving.bandit, None, serving.model_version)
+    return decide.choose(serving, logged.asked, logged.decision_id, logged.decided_at)
+
+
+def _difference(serving: Serving, logged: Decision) -> Difference | None:
+    again = recomputed(serving, logged)
+    for field in Decision.__struct_fields__:
+        one, other = getattr(logged, field), getattr(again, field)
+        if field == "activated_at" or one == other:
+            continue
+        name = f"decision {logged.decision_id}: {field}"
+        if field == "pmf" and len(one) == len(other):
+            at = next(i for i in range(len(one)) if one[i] != other[i])
+            name, one, other = f"{name}[{at}]", one[at], other[at]
+        return Difference(target=name, logged=one, recomputed=other)
+    return None
+
+
+def _with(report: AuditReport, difference: Difference) -> AuditReport:
+    return msgspec.structs.replace(report, difference=difference)
+
+
+def _unsealed(target: str) -> Difference:
+    return Difference(target=target, logged="changed after it was written", recomputed="as its seal says")
+
+
+def _missing(target: str, error: Exception) -> Difference:
+    return Difference(target=target, logged=str(error), recomputed=None)

@@ -1,4 +1,4 @@
-"""Use case: create, change, list and archive bandits. A change is a new configuration version."""
+"""Use case: create, change, list and archive bandits, and say which of their models serves."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import Any
 
 import msgspec
 
-from bandit import features, vw
-from bandit.db import bandits
-from bandit.db.pool import Database
+from bandit import branches as branching
+from bandit import features, versions, vw
+from bandit.comparison import Interval
+from bandit.db import bandits, models
+from bandit.db.pool import Connection, Database
 from bandit.errors import ConflictError, InvalidInputError
-from bandit.types import Bandit, BanditConfig
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, Value
 
 
 async def create(database: Database, bandit_key: str, config: BanditConfig) -> Bandit:
@@ -37,11 +39,15 @@ async def create(database: Database, bandit_key: str, config: BanditConfig) -> B
                 "change it with PATCH or choose another key.",
                 target="bandit_key",
             )
+        await models.insert_branch(connection, models.begun(bandit_key, 1, "live", 1, "created"))
     return bandit
 
 
 async def change(database: Database, bandit_key: str, fields: dict[str, Any]) -> Bandit:
     """Replace the given fields of the configuration by a new version; what was learned stays.
+
+    A policy that learns otherwise than the live one becomes a candidate, learned from the log beside it; the
+    other fields are in force at once. Where nothing was learned yet, so is the policy.
 
     Raises:
         NotFoundError: no such bandit.
@@ -50,11 +56,61 @@ async def change(database: Database, bandit_key: str, fields: dict[str, Any]) ->
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
         config = checked(msgspec.structs.replace(bandit.config, **fields))
-        if config == bandit.config:
-            return bandit
-        changed = msgspec.structs.replace(bandit, config=config, config_version=bandit.config_version + 1)
-        await bandits.update(connection, changed)
-    return changed
+        if fields.keys() & {"policy", "reward"}:
+            config = await _branched(connection, bandit, config)
+        if config != bandit.config:
+            changed = msgspec.structs.replace(
+                bandit,
+                config=config,
+                config_version=await bandits.next_config_version(connection, bandit_key),
+            )
+            await bandits.update(connection, changed)
+            live = await versions.live(connection, bandit_key)
+            learns = await bandits.get(connection, bandit_key, config_version=live.config_version)
+            if versions.same_learning(learns.config, config):
+                await models.move_to_config(connection, live, changed.config_version)
+            elif not live.newest_version:
+                await _begin_again(connection, changed)
+        return await bandits.get(connection, bandit_key)
+
+
+async def _branched(connection: Connection, bandit: Bandit, wanted: BanditConfig) -> BanditConfig:
+    """What of `wanted` is in force at once; where its policy must be learned first, a candidate is begun."""
+    live = await versions.live(connection, bandit.bandit_key)
+    if not live.newest_version:
+        return wanted
+    candidate = next(
+        (b for b in await models.branches(connection, bandit.bandit_key) if b.state == "candidate"), None
+    )
+    if versions.same_learning(bandit.config, wanted):
+        if candidate is not None:
+            await models.set_state(
+                connection, candidate, "retired", "the policy was set back to the live one"
+            )
+        return wanted
+    if candidate is not None:
+        learns = await bandits.get(connection, bandit.bandit_key, config_version=candidate.config_version)
+        if learns.config.policy == wanted.policy and versions.same_learning(learns.config, wanted):
+            return msgspec.structs.replace(wanted, policy=bandit.config.policy)
+    beside = msgspec.structs.replace(
+        bandit,
+        config=wanted,
+        config_version=await bandits.next_config_version(connection, bandit.bandit_key),
+    )
+    await bandits.insert_config(connection, beside)
+    await versions.begin_candidate(
+        connection, bandit.bandit_key, beside.config_version, f"configuration {beside.config_version}"
+    )
+    return msgspec.structs.replace(wanted, policy=bandit.config.policy)
+
+
+async def _begin_again(connection: Connection, bandit: Bandit) -> None:
+    """Nothing was learned yet, so the changed policy is live at once."""
+    old = await versions.live(connection, bandit.bandit_key)
+    await models.set_state(connection, old, "retired", "the policy was changed before anything was learned")
+    number = await models.next_branch(connection, bandit.bandit_key)
+    begun = models.begun(bandit.bandit_key, number, "live", bandit.config_version, "changed before learning")
+    await models.insert_branch(connection, begun)
 
 
 async def archive(database: Database, bandit_key: str) -> Bandit:
@@ -67,6 +123,73 @@ async def archive(database: Database, bandit_key: str) -> Bandit:
         await bandits.get(connection, bandit_key, lock=True)
         await bandits.archive(connection, bandit_key)
         return await bandits.get(connection, bandit_key)
+
+
+class Overview(Value, frozen=True, kw_only=True):
+    """What serves a bandit, its branches, and some of its model versions."""
+
+    bandit: Bandit
+    #: The model version that is served; 0: nothing was learned yet.
+    served: int
+    #: Whether that one stays until something is promoted.
+    pinned: bool
+    branches: list[Branch]
+    #: How a candidate does beside what was served, or the baseline does beside a branch that went live.
+    compared: dict[int, Interval]
+    #: Newest first, and whether the bytes of each are kept.
+    models: list[tuple[ModelVersion, bool]]
+
+
+async def overview(
+    database: Database, bandit_key: str, *, before: int | None = None, limit: int = 100
+) -> Overview:
+    """The bandit's branches and up to `limit` model versions under `before`.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    async with database.snapshot() as connection:
+        bandit = await bandits.get(connection, bandit_key)
+        branches = await models.branches(connection, bandit_key)
+        since = next(b.live_since_config for b in branches if b.state == "live")
+        compared = {}
+        for branch, state in (await models.comparisons(connection, bandit_key)).items():
+            against, comparison = branching.compared(state)
+            if against == since and comparison.events:
+                compared[branch] = comparison.interval()
+        return Overview(
+            bandit=bandit,
+            served=(await models.served(connection, [bandit_key]))[bandit_key].model_version,
+            pinned=await models.pinned(connection, bandit_key) is not None,
+            branches=branches,
+            compared=compared,
+            models=await models.versions(connection, bandit_key, before=before, limit=limit),
+        )
+
+
+async def promote(database: Database, bandit_key: str, model_version: int) -> None:
+    """Make the version's branch live: its newest version is served from now on, and it goes on learning.
+
+    Raises:
+        NotFoundError: no such bandit or version.
+    """
+    async with database.transaction() as connection:
+        bandit = await bandits.get(connection, bandit_key, lock=True)
+        model = await models.lineage(connection, bandit_key, model_version)
+        await versions.promote(connection, bandit, model, f"model {model_version} was promoted by hand")
+
+
+async def roll_back(database: Database, bandit_key: str, model_version: int) -> None:
+    """Serve exactly this version until something is promoted; learning goes on beside it.
+
+    Raises:
+        NotFoundError: no such bandit or version.
+        ConflictError: the version's bytes are no longer kept.
+    """
+    async with database.transaction() as connection:
+        bandit = await bandits.get(connection, bandit_key, lock=True)
+        model = await models.lineage(connection, bandit_key, model_version)
+        await versions.roll_back(connection, bandit, model, f"rolled back to model {model_version} by hand")
 
 
 async def get(database: Database, bandit_key: str) -> Bandit:

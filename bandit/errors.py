@@ -57,6 +57,12 @@ class ModelRefusedError(SegbanditError):
     code = "model_refused"
 
 
+class BrokenLogError(SegbanditError):
+    """What was logged is no longer whole: somebody changed it by hand. `target` names the place."""
+
+    code = "broken_log"
+
+
 class SetupError(SegbanditError):
     """The surroundings do not allow what was asked: a port is taken, a data set is missing, no database."""
 

@@ -64,7 +64,8 @@ class Feedback:
                     new.discard(identity)
                     late = event.decision_id in settled
                     receipts.append(_receipt(event, key, config, late=late))
-                    if config is None or (event.kind in config.terminal_kinds and not late):
+                    terminal = config is None or (event.kind in config.terminal_kinds and not late)
+                    if terminal and event.corrects is None:
                         signals.append(event)
                         to_wake |= {key} if key else set()
                 else:
@@ -114,13 +115,18 @@ def _received(event: RewardEvent, now: datetime, at: str) -> ReceivedEvent:
         event_id=event.event_id or _content_id(event),
         kind=event.kind,
         value=event.value,
-        occurred_at=min(occurred_at, now),  # a clock that is ahead must not cost its sender the reward
+        occurred_at=min(occurred_at, now).astimezone(
+            UTC
+        ),  # a clock that is ahead must not cost its sender the reward
         received_at=now,
+        corrects=event.corrects,
     )
 
 
 def _content_id(event: RewardEvent) -> str:
-    content = msgspec.json.encode((event.decision_id, event.kind, event.value, event.occurred_at))
+    content = msgspec.json.encode(
+        (event.decision_id, event.kind, event.value, event.occurred_at, event.corrects)
+    )
     return "content-" + hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
@@ -132,7 +138,10 @@ def _receipt(event: ReceivedEvent, key: str | None, config: BanditConfig | None,
             f"({', '.join(sorted(config.reward.kinds))}), so it does not count"
         )
     elif late:
-        detail = "kept, but its decision was settled before it came, so it does not change the reward"
+        detail = (
+            "kept, but its decision was settled before it came, so it does not change the reward; it enters "
+            "when the model is rebuilt, and in evaluation"
+        )
     return _line(event, "orphan" if config is None else "accepted", detail)
 
 

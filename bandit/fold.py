@@ -40,28 +40,37 @@ class Fold:
     True
     """
 
-    def __init__(self, settings: PolicySettings, salt: str, model: Model, seq: int) -> None:
-        self._settings = settings
+    def __init__(self, settings: PolicySettings, salt: str, model: Model, seq: int, learned: int) -> None:
+        self.settings = settings
         self._salt = salt
         self._model = model
-        self.policy = VwPolicy(model)
-        #: The last event of the training log that was learned; 0 before the first.
+        self.policy = VwPolicy(model, settings.exploration, learned)
+        #: How far in the training log it has come; 0 before the first event.
         self.seq = seq
-        #: The last events as the model learns them, oldest first.
-        self._past: deque[list[str]] = deque(maxlen=settings.relearn_window)
+        #: The last events as the model learns them, oldest first; None for one that was passed over.
+        self._past: deque[list[str] | None] = deque(maxlen=settings.relearn_window)
 
     @classmethod
     def start(cls, settings: PolicySettings, salt: str) -> Fold:
         """A fold that has learned nothing."""
-        return cls(settings, salt, Model.untrained(settings), 0)
+        return cls(settings, salt, Model.untrained(settings), 0, 0)
 
     @classmethod
     def resume(
-        cls, settings: PolicySettings, salt: str, model: Model, seq: int, past: Iterable[TrainingEvent]
+        cls,
+        settings: PolicySettings,
+        salt: str,
+        model: Model,
+        seq: int,
+        learned: int,
+        past: Iterable[TrainingEvent | None],
     ) -> Fold:
-        """Go on after `seq`; `past` are the events up to `seq`, the last `relearn_window` at least."""
-        fold = cls(settings, salt, model, seq)
-        fold._past.extend(fold._labelled(event) for event in past)
+        """Go on after `seq`; `past` are the events up to `seq`, the last `relearn_window` at least.
+
+        None stands for an event that was passed over; `learned` counts what was learned and relearned.
+        """
+        fold = cls(settings, salt, model, seq, learned)
+        fold._past.extend(None if event is None else fold._labelled(event) for event in past)
         expected = min(seq, settings.relearn_window)
         if len(fold._past) != expected:
             raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
@@ -69,23 +78,26 @@ class Fold:
 
     def learn(self, event: TrainingEvent) -> None:
         """Learn the next event of the log, then relearn some past ones."""
-        if event.seq != self.seq + 1:
-            raise ValueError(f"expected event {self.seq + 1} of the training log, got {event.seq}")
+        self._advance(event.seq)
         new = self._labelled(event)
-        count = relearn_count(self._settings, features.size(event.context))
-        for labelled in (new, *self._relearned(event.seq, count)):
-            self._model.learn(labelled)
+        count = relearn_count(self.settings, features.size(event.context)) if self.settings.relearn else 0
+        self._model.learn(new)
+        self.policy.learned += 1
+        for past in self._relearned(event.seq, count):
+            if past is not None:
+                self._model.learn(past)
+                self.policy.learned += 1
         self._past.append(new)
-        self.seq = event.seq
 
-    def check(self, events: Iterable[TrainingEvent]) -> None:
-        """Refuse a model that no longer gives a distribution for one of these events.
+    def pass_over(self, seq: int) -> None:
+        """Leave out the next event of the log."""
+        self._advance(seq)
+        self._past.append(None)
 
-        Raises:
-            ModelRefusedError: as above; the fold must be thrown away.
-        """
-        for event in events:
-            self.policy.distribution(event.context, event.actions)
+    def _advance(self, seq: int) -> None:
+        if seq != self.seq + 1:
+            raise ValueError(f"expected event {self.seq + 1} of the training log, got {seq}")
+        self.seq = seq
 
     def to_bytes(self) -> bytes:
         """The snapshot that `resume` goes on from."""
@@ -95,12 +107,13 @@ class Fold:
         """Free the model."""
         self._model.close()
 
-    def _relearned(self, seq: int, count: int) -> Iterator[list[str]]:
-        if self._past:
+    def _relearned(self, seq: int, count: int) -> Iterator[list[str] | None]:
+        if self._past and count:
             for back in sampling.positions(self._salt, seq, count, len(self._past)):
                 yield self._past[-1 - back]
 
     def _labelled(self, event: TrainingEvent) -> list[str]:
-        probability = max(event.probability, self._settings.importance_bound)
-        lines = features.encode(event.context, event.actions)
-        return self._model.labelled(lines, event.chosen, event.scaled_reward, probability)
+        probability = max(event.probability, self.settings.importance_bound)
+        return self._model.labelled(
+            event.context, event.actions, event.chosen, event.scaled_reward, probability
+        )

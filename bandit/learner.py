@@ -8,25 +8,23 @@ transaction: whatever dies, the next learner goes on from the last commit.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from bandit import rewards, vw
-from bandit.db import bandits, decisions, schema, training
+from bandit import rewards, versions, vw
+from bandit.branches import BranchFold
+from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import rewards as reward_events
-from bandit.db.bandits import ConfigCache, learning_digest
+from bandit.db.bandits import ConfigCache
 from bandit.db.pool import AWAY, WORK, Connection, NotMigratedError, connect
-from bandit.db.training import Due, Lineage, LogEntry
+from bandit.db.training import Due, LogEntry
 from bandit.errors import ModelRefusedError, UnavailableError
-from bandit.fold import Fold
 from bandit.settings import Settings
-from bandit.types import Bandit, BanditConfig, ModelVersion, TrainingEvent
+from bandit.types import Bandit, Branch
 
 _log = structlog.get_logger()
 #: Signals older than this are looked at only in a full sweep, every so often.
@@ -35,15 +33,10 @@ _SWEEP_SECONDS = 30.0
 _HOUSEKEEPING_SECONDS = 3_600.0
 #: A bandit that fails is tried again after so many seconds, doubling.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
-#: Folds kept in memory; the others are taken up again from their last snapshot.
+#: Branches kept in memory; the others are taken up again from their last snapshot.
 _FOLDS = 128
-
-
-@dataclass(slots=True)
-class _Learning:
-    fold: Fold
-    digest: str
-    model_version: int
+#: A branch that is behind learns so much of the log in one round, to leave room for the other bandits.
+_CATCH_UP = 500
 
 
 class Learner:
@@ -53,10 +46,10 @@ class Learner:
         self._url = url
         self._settings = settings
         self._configs = ConfigCache()
-        self._learning: dict[str, _Learning] = {}
+        self._folds: dict[tuple[str, int], BranchFold] = {}
         self._locked: set[str] = set()
         self._wake = asyncio.Event()
-        #: Whether some bandit had more to settle than one batch.
+        #: Whether some bandit had more to do than one round.
         self._behind = False
         #: For each bandit that failed: when to try again, and the pause after that.
         self._failed: dict[str, tuple[float, float]] = {}
@@ -93,7 +86,11 @@ class Learner:
             if began - self._kept_house > _HOUSEKEEPING_SECONDS:
                 await schema.ensure_partitions(connection)
                 await training.drop_spent_signals(connection)
-                await training.prune_snapshots(connection, keep=self._settings.keep_snapshots)
+                await models.prune(
+                    connection,
+                    keep=self._settings.keep_snapshots,
+                    every=self._settings.keep_every_snapshot,
+                )
                 self._kept_house = began
             await self.step(connection)
             if self._behind:
@@ -117,7 +114,6 @@ class Learner:
                 count = await self._step_bandit(connection, bandit_key, since)
                 self._failed.pop(bandit_key, None)
                 learned += count
-                self._behind |= count == self._settings.settle_batch
             except (asyncio.CancelledError, *AWAY):
                 self._drop(bandit_key)  # what it learned was rolled back
                 raise
@@ -130,26 +126,98 @@ class Learner:
     async def _step_bandit(self, connection: Connection, bandit_key: str, since: datetime) -> int:
         async with connection.transaction():
             bandit = await bandits.get(connection, bandit_key)
-            config = bandit.config
-            learning, rebuilt = await self._learning_of(connection, bandit)
-            due = await training.due(
-                connection, bandit_key, config.terminal_kinds,
-                signals_since=since, limit=self._settings.settle_batch,
-            )  # fmt: skip
-            if not due and not rebuilt:
-                return 0
-            entries = await self._settle(connection, bandit, due, learning.fold.seq)
-            events = [training_event(entry, config) for entry in entries]
-            for event in events:
-                learning.fold.learn(event)
-            learning.fold.check(events)
-            await training.append(connection, bandit_key, bandit.config_version, entries)
-            learning.model_version = await self._publish(connection, bandit, learning)
-        _log.debug(
-            "published", bandit_key=bandit_key, model_version=learning.model_version,
-            learned=len(due), trained_through=learning.fold.seq,
+            branches = {b.state: b for b in await models.branches(connection, bandit_key)}
+            live = await self._fold_of(connection, bandit, branches["live"], branches["live"])
+            end = await training.end(connection, bandit_key)
+            settled = 0
+            if live.fold.seq < end:
+                await self._catch_up(connection, live, end)
+            else:
+                settled = await self._settle_batch(connection, live, since)
+            settled_until = await training.settled_until(connection, bandit_key)
+            live.count(settled_until)
+            await self._judge_live(connection, live)
+        if "candidate" in branches:  # in a transaction of its own: the live branch does not wait for it
+            async with connection.transaction():
+                candidate = await self._fold_of(connection, bandit, branches["candidate"], branches["live"])
+                if candidate.fold.seq < live.fold.seq:
+                    await self._catch_up(connection, candidate, live.fold.seq)
+                candidate.count(settled_until)
+                await self._judge_candidate(connection, candidate)
+        return settled
+
+    async def _settle_batch(self, connection: Connection, live: BranchFold, since: datetime) -> int:
+        """Settle what is due, append it to the log, learn it, publish."""
+        bandit = live.bandit
+        due = await training.due(
+            connection, bandit.bandit_key, bandit.config.terminal_kinds,
+            signals_since=since, limit=self._settings.settle_batch,
         )  # fmt: skip
+        if due:
+            entries = await self._settle(connection, bandit, due, live.fold.seq)
+            await training.append(connection, bandit.bandit_key, entries)
+            live.learn(entries)
+            await self._publish(connection, live)
+            self._behind |= len(due) == self._settings.settle_batch
         return len(due)
+
+    async def _catch_up(self, connection: Connection, behind: BranchFold, end: int) -> None:
+        """Learn a part of the log; the rest in the next round."""
+        await behind.advance(connection, self._configs, min(end, behind.fold.seq + _CATCH_UP))
+        if behind.fold.seq == end:
+            await self._publish(connection, behind)
+        else:
+            self._behind = True
+
+    async def _publish(self, connection: Connection, learned: BranchFold) -> None:
+        model = await learned.publish(connection)
+        _log.debug(
+            "learned", bandit_key=model.bandit_key, model_version=model.model_version,
+            branch=model.branch, trained_through=model.trained_through_seq,
+        )  # fmt: skip
+
+    async def _judge_candidate(self, connection: Connection, candidate: BranchFold) -> None:
+        """Promote a candidate that is shown to be better, if the bandit wants that."""
+        found, bandit = candidate.comparison.interval(), candidate.bandit
+        if (
+            bandit.config.promotion == "automatic"
+            and found.low > 0.0
+            and await models.pinned(connection, bandit.bandit_key) is None
+        ):
+            reason = (
+                f"promoted automatically: (candidate - live) lies in [{found.low:.4g}, {found.high:.4g}] of "
+                f"the reward's range by {found.events} events"
+            )
+            await self._switch(connection, bandit, candidate.branch, reason, back=False)
+
+    async def _judge_live(self, connection: Connection, live: BranchFold) -> None:
+        """Go back to the branch before, if the one that took its place earns less than the baseline."""
+        found, bandit = live.comparison.interval(), live.bandit
+        if live.branch.replaced is not None and found.low > 0.0:
+            before = next(
+                b
+                for b in await models.branches(connection, bandit.bandit_key)
+                if b.branch == live.branch.replaced
+            )
+            reason = (
+                f"rolled back automatically: (baseline - live) lies in [{found.low:.4g}, {found.high:.4g}] "
+                f"of the reward's range by {found.events} events of branch {live.branch.branch}"
+            )
+            await self._switch(connection, bandit, before, reason, back=True)
+
+    async def _switch(
+        self, connection: Connection, bandit: Bandit, to: Branch, reason: str, *, back: bool
+    ) -> None:
+        locked = await bandits.get(connection, bandit.bandit_key, lock=True)
+        now = {b.branch: b.state for b in await models.branches(connection, bandit.bandit_key)}
+        if locked.config_version != bandit.config_version or now[to.branch] != to.state:
+            return  # somebody changed it meanwhile: look again in the next round
+        if back:
+            await versions.return_to(connection, locked, to, reason)
+        else:
+            newest = await models.lineage(connection, bandit.bandit_key, to.newest_version)
+            await versions.promote(connection, locked, newest, reason)
+        _log.warning("live branch switched", bandit_key=bandit.bandit_key, branch=to.branch, reason=reason)
 
     async def _settle(
         self, connection: Connection, bandit: Bandit, due: Sequence[Due], seq: int
@@ -160,6 +228,8 @@ class Learner:
         return [
             LogEntry(
                 seq=seq + place,
+                due_at=d.due_at,
+                config_version=bandit.config_version,
                 reward=rewards.settle(
                     config.reward, config.default_reward, events[d.decision_id], until=d.due_at
                 ),
@@ -168,58 +238,27 @@ class Learner:
             for place, d in enumerate(due, start=1)
         ]
 
-    async def _publish(self, connection: Connection, bandit: Bandit, learning: _Learning) -> int:
-        weights = learning.fold.to_bytes()
-        model = ModelVersion(
-            bandit_key=bandit.bandit_key,
-            model_version=learning.model_version + 1,
-            parent=learning.model_version or None,
-            config_version=bandit.config_version,
-            trained_through_seq=learning.fold.seq,
-            sha256=hashlib.sha256(weights).hexdigest(),
-            vw_version=vw.VERSION,
-            vw_arguments=" ".join(vw.arguments(bandit.config.policy)),
-            created_at=datetime.now(UTC),
-        )
-        await training.publish(connection, model, weights, learning.digest)
-        return model.model_version
-
-    async def _learning_of(self, connection: Connection, bandit: Bandit) -> tuple[_Learning, bool]:
-        """The bandit's fold under its current settings, and whether it had to be folded anew for them."""
-        digest = learning_digest(bandit.config)
-        learning = self._learning.pop(bandit.bandit_key, None)
-        rebuilt = False
-        if learning is None or learning.digest != digest:
-            if learning is not None:
-                learning.fold.close()
-            newest = await training.latest(connection, bandit.bandit_key)
-            fold = None
-            if newest is not None and newest.learning_digest == digest:
-                fold = await self._resume(connection, bandit, newest)
-            rebuilt = newest is not None and fold is None
-            through = newest.model.trained_through_seq if newest else 0
-            fold = fold or await folded(connection, self._configs, bandit, through)
-            learning = _Learning(fold, digest, newest.model.model_version if newest else 0)
-        self._learning[bandit.bandit_key] = learning  # last in, so the first is the one longest unused
-        if len(self._learning) > _FOLDS:
-            self._drop(next(iter(self._learning)))
-        return learning, rebuilt
-
-    async def _resume(self, connection: Connection, bandit: Bandit, newest: Lineage) -> Fold | None:
-        """The fold from its last snapshot on; None if its bytes are not what they were."""
-        settings = bandit.config.policy
-        seq = newest.model.trained_through_seq
-        try:
-            stored = await training.weights(connection, bandit.bandit_key, newest.model.model_version)
-            model = vw.Model.from_bytes(*stored)
-        except ModelRefusedError as error:
-            _log.error("snapshot refused, rebuilding", bandit_key=bandit.bandit_key, error=error.message)
-            return None
-        past: list[TrainingEvent] = []
-        after = max(0, seq - settings.relearn_window)
-        async for chunk in training.log(connection, self._configs, bandit.bandit_key, after, seq):
-            past += [training_event(entry, bandit.config) for entry in chunk]
-        return Fold.resume(settings, bandit.salt, model, seq, past)
+    async def _fold_of(
+        self, connection: Connection, bandit: Bandit, branch: Branch, live: Branch
+    ) -> BranchFold:
+        """The branch's fold: from memory, else from its newest version, else from the beginning."""
+        key = (bandit.bandit_key, branch.branch)
+        taken = self._folds.pop(key, None)
+        if taken is not None and not _unchanged(taken.branch, branch):
+            taken.close()
+            taken = None
+        if taken is None:
+            try:
+                taken = await BranchFold.take_up(connection, self._configs, bandit, branch)
+            except ModelRefusedError as error:
+                _log.error("snapshot refused, folding the log anew", bandit_key=key[0], error=error.message)
+                taken = await BranchFold.begin(connection, self._configs, bandit, branch)
+        taken.bandit = bandit
+        taken.compare_since(live.live_since_config or 0)
+        self._folds[key] = taken  # last in, so the first is the one longest unused
+        if len(self._folds) > _FOLDS:
+            self._folds.pop(next(iter(self._folds))).close()
+        return taken
 
     async def _lock(self, connection: Connection, bandit_key: str) -> bool:
         if bandit_key not in self._locked and await training.try_lock(connection, bandit_key):
@@ -227,35 +266,19 @@ class Learner:
         return bandit_key in self._locked
 
     def _drop(self, bandit_key: str) -> None:
-        learning = self._learning.pop(bandit_key, None)
-        if learning is not None:
-            learning.fold.close()
+        for key in [key for key in self._folds if key[0] == bandit_key]:
+            self._folds.pop(key).close()
 
     def close(self) -> None:
         """Forget what is held in memory; everything that counts is in the database."""
-        for bandit_key in list(self._learning):
-            self._drop(bandit_key)
+        for taken in self._folds.values():
+            taken.close()
+        self._folds.clear()
         self._locked.clear()
 
 
-def training_event(entry: LogEntry, config: BanditConfig) -> TrainingEvent:
-    """A line of the training log as a model under `config` learns it."""
-    decision = entry.decision
-    return TrainingEvent(
-        seq=entry.seq,
-        context=decision.asked.context,
-        actions=decision.offered,
-        chosen=decision.chosen,
-        probability=decision.probability,
-        scaled_reward=rewards.scale(config.reward, entry.reward),
-    )
-
-
-async def folded(connection: Connection, configs: ConfigCache, bandit: Bandit, through: int) -> Fold:
-    """The bandit's training log folded from its beginning through `through`, under its configuration."""
-    fold = Fold.start(bandit.config.policy, bandit.salt)
-    async for chunk in training.log(connection, configs, bandit.bandit_key, 0, through):
-        for entry in chunk:
-            fold.learn(training_event(entry, bandit.config))
-        _log.info("rebuilding", bandit_key=bandit.bandit_key, seq=fold.seq, through=through)
-    return fold
+def _unchanged(held: Branch, stored: Branch) -> bool:
+    """Whether only what this learner itself writes has changed of the branch."""
+    return (held.state, held.config_version, held.newest_version, held.live_since_config) == (
+        stored.state, stored.config_version, stored.newest_version, stored.live_since_config,
+    )  # fmt: skip

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from bandit import features
+from bandit import exploration, features
 from bandit.constraints import baseline_index
-from bandit.types import Action, Features
+from bandit.types import Action, Exploration, Features
 from bandit.vw import Model
 
 
@@ -50,15 +50,21 @@ class FixedPolicy:
 class VwPolicy:
     """A Vowpal Wabbit model and its exploration.
 
-    >>> from bandit.types import PolicySettings
-    >>> policy = VwPolicy(Model.untrained(PolicySettings()))
+    >>> from bandit.types import PolicySettings, SquareCB
+    >>> policy = VwPolicy(Model.untrained(PolicySettings()), SquareCB(), learned=0)
     >>> policy.distribution({"age": 30}, [Action(action_id="a"), Action(action_id="b")])
     [0.5, 0.5]
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, rule: Exploration, learned: int) -> None:
         self.model = model
+        self._rule = rule
+        #: Events that the model has learned, relearned ones too.
+        self.learned = learned
 
     def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:
         """See `Policy`."""
-        return self.model.predict(features.encode(context, actions))
+        lines = features.encode(context, actions)
+        if isinstance(self._rule, exploration.Rule):
+            return exploration.distribution(self._rule, self.model.expected_rewards(lines), self.learned)
+        return self.model.predict(lines)

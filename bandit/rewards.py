@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from bandit.types import ReceivedEvent, RewardDefinition
+from bandit.types import KindRule, ReceivedEvent, RewardDefinition
 
 
 def settle(
@@ -13,19 +13,22 @@ def settle(
 ) -> float:
     """The reward of one decision: its counting events that occurred by `until`, aggregated and clipped.
 
-    "First" and "last" go by `occurred_at`, ties by (source, event_id), so that the result depends on the
-    set of events alone. Without a counting event it is `default`, clipped too.
+    A correction counts whenever it occurred, in place of the event that it corrects. "First" and "last" go by
+    `occurred_at`, ties by (source, event_id), so that the result depends on the set of events alone.
+    Without a counting event it is `default`, clipped too.
 
     >>> from datetime import datetime, timezone
     >>> noon = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
     >>> settle(RewardDefinition(), 0.25, [], until=noon)
     0.25
     """
-    counting = sorted(
-        (e for e in events if e.kind in definition.kinds and e.occurred_at <= until),
-        key=lambda e: (e.occurred_at, e.source, e.event_id),
-    )
-    values = [_contribution(definition, event) for event in counting]
+    ordered = sorted(events, key=lambda e: (e.occurred_at, e.source, e.event_id))
+    corrected = {(e.source, e.corrects): e.value for e in ordered if e.corrects is not None}
+    values = [
+        _contribution(definition.kinds[e.kind], e.value, corrected.get((e.source, e.event_id)))
+        for e in ordered
+        if e.corrects is None and e.kind in definition.kinds and e.occurred_at <= until
+    ]
     low, high = definition.clip
     return min(max(_aggregate(definition, values) if values else default, low), high)
 
@@ -40,9 +43,11 @@ def scale(definition: RewardDefinition, reward: float) -> float:
     return min(max((reward - low) / (high - low), 0.0), 1.0)
 
 
-def _contribution(definition: RewardDefinition, event: ReceivedEvent) -> float:
-    rule = definition.kinds[event.kind]
-    return rule.value if rule.value is not None else rule.weight * event.value
+def _contribution(rule: KindRule, value: float, corrected: float | None) -> float:
+    """A corrected value counts even where the kind has a fixed one: or no such event could be taken back."""
+    if corrected is not None:
+        return rule.weight * corrected
+    return rule.value if rule.value is not None else rule.weight * value
 
 
 def _aggregate(definition: RewardDefinition, values: list[float]) -> float:

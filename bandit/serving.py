@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from bandit.db import bandits, training
-from bandit.db.pool import CHANGED, Database, listen
+from bandit.db import bandits, models
+from bandit.db.pool import CHANGED, Connection, Database, listen
 from bandit.errors import ModelRefusedError
 from bandit.policy import VwPolicy
 from bandit.types import Bandit
@@ -38,30 +38,49 @@ async def load(database: Database, bandit_key: str) -> Serving:
     Raises:
         NotFoundError: no such bandit.
     """
-    model_version = 0
-    try:
-        async with database.connection() as connection:
-            bandit = await bandits.get(connection, bandit_key)
-            newest = await training.latest(connection, bandit_key)
-            stored = None
-            if newest is not None:
-                model_version = newest.model.model_version
-                stored = await training.weights(connection, bandit_key, model_version)
-        model = Model.untrained(bandit.config.policy) if stored is None else Model.from_bytes(*stored)
-    except ModelRefusedError as error:
-        _log.error("model refused", bandit_key=bandit_key, model_version=model_version, error=error.message)
-        return Serving(bandit, None, model_version)
-    return Serving(bandit, VwPolicy(model), model_version)
+    async with database.snapshot() as connection:
+        bandit = await bandits.get(connection, bandit_key)
+        served = (await models.served(connection, [bandit_key]))[bandit_key]
+        try:
+            policy = await served_policy(connection, bandit, served.model_version)
+        except ModelRefusedError as error:
+            _log.error(
+                "model refused",
+                bandit_key=bandit_key,
+                model_version=served.model_version,
+                error=error.message,
+            )
+            policy = None
+    return Serving(bandit, policy, served.model_version)
+
+
+async def served_policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy:
+    """The policy of this model version under this configuration, whose exploration it takes.
+
+    Raises:
+        ModelRefusedError: its bytes are not kept, or not what they were.
+    """
+    settings = bandit.config.policy
+    if model_version == 0:
+        return VwPolicy(Model.untrained(settings), settings.exploration, learned=0)
+    model = await models.lineage(connection, bandit.bandit_key, model_version)
+    loaded = Model.from_bytes(await models.weights(connection, model), model.sha256, settings)
+    return VwPolicy(loaded, settings.exploration, model.learned)
 
 
 async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
     """Keys of those bandits of which there is a newer configuration or model."""
     served = {
-        s.bandit.bandit_key: (s.bandit.config_version, s.model_version, s.bandit.archived) for s in servings
+        s.bandit.bandit_key: models.Served(
+            config_version=s.bandit.config_version,
+            model_version=s.model_version,
+            archived=s.bandit.archived,
+        )
+        for s in servings
     }
     async with database.connection() as connection:
-        newest = await training.newest_versions(connection, list(served))
-    return [key for key, versions in newest.items() if versions != served[key]]
+        newest = await models.served(connection, list(served))
+    return [key for key, now in newest.items() if now != served[key]]
 
 
 async def watch(database: Database, changed: Callable[[], None]) -> None:

@@ -31,5 +31,7 @@ class Settings(BaseSettings):
     settle_batch: int = 500
     #: How many model snapshots of a bandit are kept; an older one is folded again from the log when needed.
     keep_snapshots: int = 1_000
+    #: Of the older ones one in so many is kept too, from which the others are folded.
+    keep_every_snapshot: int = 1_000
     #: Connections per API process.
     pool_size: int = 8

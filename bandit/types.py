@@ -6,6 +6,7 @@ Postgres, and unknown fields are refused everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -169,6 +170,17 @@ class BanditConfig(Value, frozen=True, kw_only=True):
     #: online: the policy chooses. apprentice: the baseline is served and learned from. logging_only: the
     #: caller chooses, and its choice is recorded and learned from.
     mode: Mode = "online"
+    #: How a changed policy, learned as a candidate beside the live one, goes live: by hand, or automatically
+    #: once the lower end of the interval of (candidate - live) is above zero.
+    promotion: Literal["manual", "automatic"] = "manual"
+
+
+class Candidate(Value, frozen=True, kw_only=True):
+    """A policy that learns beside the live one and may take its place."""
+
+    branch: int
+    config_version: int
+    policy: PolicySettings
 
 
 class Bandit(Value, frozen=True, kw_only=True):
@@ -182,6 +194,8 @@ class Bandit(Value, frozen=True, kw_only=True):
     salt: str
     archived: bool
     created_at: datetime
+    #: What was asked for by the last change of policy, until it is promoted.
+    candidate: Candidate | None = None
 
 
 # --- decisions -------------------------------------------------------------------------------------------
@@ -264,8 +278,11 @@ class RewardEvent(Value, frozen=True, kw_only=True):
     #: What happened; the reward definition says what it counts.
     kind: Identifier = "reward"
     value: Bounded = 1.0
-    #: Default: a hash of decision_id, kind, value and occurred_at, so that a repeated call counts once.
+    #: Default: a hash of the other fields but `source`, so that a repeated call counts once.
     event_id: Identifier | None = None
+    #: The event_id of an earlier event of the same source and decision: this event's value takes the place
+    #: of that one's. Of several corrections the one that occurred last stands.
+    corrects: Identifier | None = None
     #: With a time zone. Default: when it was received.
     occurred_at: Annotated[datetime, Meta(tz=True)] | None = None
     #: Who sent it; event ids need to be unique within a source only.
@@ -282,6 +299,8 @@ class ReceivedEvent(Value, frozen=True, kw_only=True):
     value: float
     occurred_at: datetime
     received_at: datetime
+    #: The event whose value this one replaces.
+    corrects: str | None = None
 
 
 class Settlement(Value, frozen=True, kw_only=True):
@@ -300,7 +319,7 @@ class TrainingEvent(Value, frozen=True, kw_only=True):
     #: Position in the training log, from 1 without gaps.
     seq: int
     context: Features
-    actions: list[Action]
+    actions: Sequence[Action]
     chosen: int
     #: Probability of the chosen action at decision time, in (0, 1].
     probability: float
@@ -308,18 +327,60 @@ class TrainingEvent(Value, frozen=True, kw_only=True):
     scaled_reward: float
 
 
+BranchState = Literal["live", "candidate", "retired"]
+
+
+class Branch(Value, frozen=True, kw_only=True):
+    """A succession of model versions, each the fold of its parent and more of the log, under one policy.
+
+    Of a bandit's branches one is live and at most one is a candidate; a retired one rests and can go live
+    again.
+    """
+
+    bandit_key: str
+    branch: int
+    state: BranchState
+    #: The configuration whose policy and reward range it learns under.
+    config_version: int
+    #: 0: there is none yet.
+    newest_version: int
+    #: What `newest_version` has learned of the training log.
+    trained_through: int
+    #: The model version beside which it was begun; None for the first branch.
+    beside: int | None
+    #: Later events of the log are predicted before they are learned, to compare it with the live one.
+    held_out_after: int
+    #: The configuration under which it went live last.
+    live_since_config: int | None
+    #: The branch that it replaced, which comes back if it earns less than the baseline.
+    replaced: int | None
+    #: Nothing of these subjects is learned.
+    without_subjects: list[str]
+    #: Why it is in this state.
+    reason: str
+    created_at: datetime
+    changed_at: datetime
+
+
 class ModelVersion(Value, frozen=True, kw_only=True):
     """A published snapshot and its lineage; the bytes are kept beside it."""
 
     bandit_key: str
     model_version: int
-    #: None for the first one.
+    #: The succession it belongs to.
+    branch: int
+    #: The version it was learned on from; of a branch's first, the one it was begun beside. None: the first.
     parent: int | None
     #: The configuration whose policy it was learned under.
     config_version: int
     #: It is the fold over training_log[1 .. trained_through_seq].
     trained_through_seq: int
+    #: How many events it has learned, relearned ones too.
+    learned: int
+    #: Of the bytes, which are checked before they are loaded.
     sha256: str
+    #: Of the weights alone: equal for any two folds over the same log.
+    weights_sha256: str
     vw_version: str
     vw_arguments: str
     created_at: datetime

@@ -8,21 +8,26 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+import struct
 import tempfile
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import vowpalwabbit
 
 from bandit import features
 from bandit.errors import InvalidInputError, ModelRefusedError
-from bandit.types import Bag, Cover, EpsilonGreedy, PolicySettings, RegCB, Softmax, SquareCB
+from bandit.types import Action, Bag, Cover, Features, PolicySettings, RegCB
 
 VERSION: str = vowpalwabbit.__version__
 
 #: Raw options that a policy may carry, with the form of their value. None may name a file or a socket, and
-#: each must resume exactly: --l1 and --l2 are out, because saving rounds what they have put off.
+#: each must resume exactly: --l1 and --l2 are out, because saving rounds what they have put off; so is
+#: --initial_t, with which every weight is saved.
 ALLOWED_ARGUMENTS = {
     "bit_precision": r"(1[0-9]|2[0-4])",
     "coin": None,
@@ -32,7 +37,6 @@ ALLOWED_ARGUMENTS = {
     "noconstant": None,
     "normalized": None,
     "power_t": r"[0-9.]+",
-    "initial_t": r"[0-9.]+",
     "random_seed": r"[0-9]{1,9}",
 }
 _SUM_TOLERANCE = 1e-3
@@ -64,10 +68,11 @@ def check(settings: PolicySettings) -> None:
             )
     try:
         model = Model.untrained(settings)
-        lines = ["shared |c x:1", "|a #id=a", "|a #id=b"]
+        context, actions = {"x": 1}, [Action(action_id="a"), Action(action_id="b")]
+        lines = features.encode(context, actions)
         for chosen, reward in ((0, 1.0), (1, 0.0), (0, 0.0)):
-            model.learn(model.labelled(lines, chosen, reward, 0.5))
-            model.predict(lines)
+            model.learn(model.labelled(context, actions, chosen, reward, 0.5))
+            model.expected_rewards(lines) if model.scores else model.predict(lines)
         model.close()
     except ModelRefusedError as error:
         raise InvalidInputError(
@@ -78,19 +83,18 @@ def check(settings: PolicySettings) -> None:
 def arguments(settings: PolicySettings) -> list[str]:
     """The command line that `settings` stand for.
 
-    >>> " ".join(arguments(PolicySettings(exploration=EpsilonGreedy())))[:33]
-    '--cb_explore_adf --cb_type=mtr --'
+    >>> " ".join(arguments(PolicySettings()))[:35]
+    '--cb_adf --rank_all --cb_type=mtr -'
     """
     given = {argument.partition("=")[0] for argument in settings.vw_arguments}
     update = [] if given & {"--coin", "--ftrl", "--normalized"} else ["--adaptive", "--invariant"]
     return [
-        "--cb_explore_adf",
+        *_exploration(settings),
         "--cb_type=mtr",
         "--hash=all",
         f"--learning_rate={settings.learning_rate!r}",
         *update,
         *_interactions(settings),
-        *_exploration(settings),
         *settings.vw_arguments,
     ]
 
@@ -108,22 +112,94 @@ def _interactions(settings: PolicySettings) -> list[str]:
 
 
 def _exploration(settings: PolicySettings) -> list[str]:
+    """Where the exploration is a rule over expected rewards, these are all that it is asked for."""
     match settings.exploration:
-        case EpsilonGreedy(epsilon=epsilon):
-            return [f"--epsilon={epsilon!r}"]
-        case SquareCB(gamma_scale=scale, gamma_exponent=exponent):
-            return ["--squarecb", f"--gamma_scale={scale!r}", f"--gamma_exponent={exponent!r}"]
         case RegCB(mellowness=mellowness):
             return [
-                "--regcb", f"--mellowness={mellowness!r}",
+                "--cb_explore_adf", "--regcb", f"--mellowness={mellowness!r}",
                 f"--cb_min_cost={_NEUTRAL - 1.0}", f"--cb_max_cost={_NEUTRAL}",
             ]  # fmt: skip
         case Bag(size=size, epsilon=epsilon):
-            return [f"--bag={size}", f"--epsilon={epsilon!r}"]
+            return ["--cb_explore_adf", f"--bag={size}", f"--epsilon={epsilon!r}"]
         case Cover(size=size, psi=psi, epsilon=epsilon):
-            return [f"--cover={size}", f"--psi={psi!r}", f"--epsilon={epsilon!r}"]
-        case Softmax(lambda_=lambda_, epsilon=epsilon):
-            return ["--softmax", f"--lambda={lambda_!r}", f"--epsilon={epsilon!r}"]
+            return ["--cb_explore_adf", f"--cover={size}", f"--psi={psi!r}", f"--epsilon={epsilon!r}"]
+        case _:
+            return ["--cb_adf", "--rank_all"]
+
+
+class _Head(NamedTuple):
+    """The head of a model file, as far as its options, and where the weights begin."""
+
+    form: tuple[bytes, ...]
+    options: list[str]
+    weights_at: int
+
+
+def _head(data: bytes) -> _Head:
+    """Read the head of a model file; struct.error where it is none.
+
+    Version and id, each with its length; the letter m; the lowest and highest label; four numbers (bits of an
+    index, and three that are 0 for us); the options with their length. Then come the state of the learners
+    and the weights.
+    """
+    parts, at = [], 0
+    for _ in range(2):
+        (length,) = struct.unpack_from("<I", data, at)
+        parts.append(data[at : at + 4 + length])
+        at += 4 + length
+    parts += [data[at : at + 1], data[at + 9 : at + 25]]
+    (length,) = struct.unpack_from("<I", data, at + 25)
+    at += 29
+    options = data[at : at + length].rstrip(b"\0").decode("ascii", "replace").split()
+    return _Head(tuple(parts), options, at + length)
+
+
+@lru_cache(maxsize=256)
+def _expected_head(command: tuple[str, ...]) -> tuple[_Head, int]:
+    """The head that every model of this command line has, and how many bytes of state follow it."""
+    model = Model(command)
+    data = model.to_bytes()
+    model.close()
+    head = _head(data)
+    return head, len(data) - head.weights_at
+
+
+def _without_seed(options: Sequence[str]) -> list[str]:
+    """Bagging saves where its generator stands; that is the one option that may differ."""
+    seed = [i for i, option in enumerate(options[:-1]) if option == "--random_seed"]
+    dropped = {at for i in seed if options[i + 1].isdigit() for at in (i, i + 1)}
+    return [option for i, option in enumerate(options) if i not in dropped]
+
+
+def weights_sha256(data: bytes, settings: PolicySettings) -> str:
+    """A fingerprint of the weights alone: equal if and only if all weights are.
+
+    The whole bytes also count predictions and examples, which differ between two models that are the same.
+
+    Raises:
+        ModelRefusedError: a weight is not finite.
+    """
+    _, state = _expected_head(tuple(arguments(settings)))
+    weights = data[_head(data).weights_at + state :]
+    # Indices and values, of four bytes each: an index, read as a float, is a tiny number.
+    if not math.isfinite(math.fsum(array("f", weights))):
+        raise ModelRefusedError(
+            "expected finite weights, got others: what was learned last ruined the model."
+        )
+    return hashlib.sha256(weights).hexdigest()
+
+
+def _check_head(data: bytes, settings: PolicySettings) -> None:
+    expected, _ = _expected_head(tuple(arguments(settings)))
+    try:
+        found = _head(data)
+    except struct.error as error:
+        raise ModelRefusedError(f"expected a Vowpal Wabbit model, got {len(data)} other bytes.") from error
+    if found.form != expected.form or _without_seed(found.options) != _without_seed(expected.options):
+        raise ModelRefusedError(
+            f"expected a model of Vowpal Wabbit {VERSION} with the options {' '.join(expected.options)}, got "
+            f"{' '.join(found.options)[:500]} in form {found.form}. Nothing was loaded; rebuild from the log."
+        )
 
 
 @contextmanager
@@ -141,7 +217,7 @@ class Model:
     """One workspace with its weights.
 
     >>> model = Model.untrained(PolicySettings())
-    >>> model.predict(["shared |c x:1", "|a #id=a", "|a #id=b"])
+    >>> model.expected_rewards(["shared |c x:1", "|a #id=a", "|a #id=b"])
     [0.5, 0.5]
     >>> model.close()
     """
@@ -151,7 +227,10 @@ class Model:
             self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet"])
         # Cover's policies learn from the whole choice. The others regress on what was chosen alone; the other
         # lines would only divide each update by their number, at their cost.
-        self._whole_choice = "cb_explore_adf_cover" in self._workspace.get_enabled_learners()
+        learners = self._workspace.get_enabled_learners()
+        self._whole_choice = "cb_explore_adf_cover" in learners
+        #: Whether it says what each action is expected to earn, rather than a distribution.
+        self.scores = not any("explore" in name for name in learners)
 
     @classmethod
     def untrained(cls, settings: PolicySettings) -> Model:
@@ -159,13 +238,15 @@ class Model:
         return cls(arguments(settings))
 
     @classmethod
-    def from_bytes(cls, data: bytes, sha256: str) -> Model:
-        """The model that `to_bytes` gave, weights and state exactly as they were.
+    def from_bytes(cls, data: bytes, sha256: str, settings: PolicySettings) -> Model:
+        """The model that `to_bytes` gave under these settings, weights and state exactly as they were.
 
-        A model file carries command-line options that Vowpal Wabbit obeys, so bytes are verified first.
+        A model file carries command-line options that Vowpal Wabbit obeys. So the bytes are verified first,
+        and then their options: they must be those that a new model of these settings has, and no others.
 
         Raises:
-            ModelRefusedError: the bytes do not match the recorded hash, or cannot be loaded.
+            ModelRefusedError: the bytes do not match the recorded hash, carry other options, or cannot be
+                loaded.
         """
         found = hashlib.sha256(data).hexdigest()
         if found != sha256:
@@ -173,6 +254,7 @@ class Model:
                 f"expected model bytes with sha256 {sha256}, got {found}; they were changed after they "
                 "were written. Nothing was loaded; roll back to another version or rebuild from the log."
             )
+        _check_head(data, settings)
         with _refusals(), tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
             path = Path(folder) / "model"
             path.write_bytes(data)
@@ -203,12 +285,35 @@ class Model:
             )
         return [p / total for p in raw]
 
-    def labelled(self, lines: list[str], chosen: int, scaled_reward: float, probability: float) -> list[str]:
+    def expected_rewards(self, lines: list[str]) -> list[float]:
+        """The scaled reward that each action line (all but the first) is expected to earn.
+
+        Raises:
+            ModelRefusedError: what came are not as many finite numbers.
+        """
+        raw = self._workspace.predict(lines)
+        if len(raw) != len(lines) - 1 or not math.isfinite(math.fsum(raw)):
+            raise ModelRefusedError(
+                f"expected {len(lines) - 1} finite expected rewards, got {len(raw)}: {raw[:5]}."
+            )
+        return [_NEUTRAL - cost for cost in raw]
+
+    def labelled(
+        self,
+        context: Features,
+        actions: Sequence[Action],
+        chosen: int,
+        scaled_reward: float,
+        probability: float,
+    ) -> list[str]:
         """What `learn` takes: the outcome `scaled_reward` in [0, 1] of the action at index `chosen`."""
-        label = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} {lines[chosen + 1]}"
-        if self._whole_choice:
-            return [*lines[: chosen + 1], label, *lines[chosen + 2 :]]
-        return [lines[0], label]
+        label = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} "
+        if not self._whole_choice:
+            shared, line = features.encode(context, (actions[chosen],))
+            return [shared, label + line]
+        lines = features.encode(context, actions)
+        lines[chosen + 1] = label + lines[chosen + 1]
+        return lines
 
     def learn(self, labelled: list[str]) -> None:
         """Learn one outcome, as `labelled` gave it."""

@@ -13,6 +13,7 @@ from api.deps import Here
 from api.openapi import documented
 from api.schemas import (
     Activation,
+    AuditAnswer,
     BatchAnswer,
     BatchRequest,
     DecisionAnswer,
@@ -21,6 +22,7 @@ from api.schemas import (
     decision_answer,
     decision_record,
 )
+from bandit import audit
 from bandit.types import DecisionInput
 
 
@@ -92,6 +94,18 @@ async def activate(decision_id: str, here: Here) -> Response:
     """Say that a deferred decision was really shown; only then is it learned from."""
     activated = await here.feedback.activate(decision_id)
     return answer(200, Activation(decision_id=decision_id, activated=activated))
+
+
+@router.get("/decisions/{decision_id:anything}/audit", **documented(200, AuditAnswer))
+async def audit_decision(decision_id: str, here: Here) -> Response:
+    """Make the decision again from the log, and say whether everything comes out the same, bit for bit."""
+    report = await audit.audit_decision(here.database, decision_id)
+    return answer(
+        200,
+        AuditAnswer(
+            decision_id=decision_id, verified=report.difference is None, difference=report.difference
+        ),
+    )
 
 
 @router.get("/decisions/{decision_id:anything}", **documented(200, DecisionRecord))

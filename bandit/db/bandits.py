@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
 from bandit.db.pool import CHANGED, WORK, Connection, notify
+from bandit.db.seals import seal
 from bandit.errors import NotFoundError
-from bandit.types import Bandit, BanditConfig
+from bandit.types import Bandit, BanditConfig, Candidate
 
 _SELECT = """
     SELECT b.bandit_key, c.config_version, c.config, b.salt, b.created_at,
-           b.archived_at IS NOT NULL AS archived
+           b.archived_at IS NOT NULL AS archived, r.branch, r.config_version AS candidate_version,
+           k.config AS candidate_config
     FROM bandits b JOIN bandit_configs c USING (bandit_key)
+    LEFT JOIN model_branches r ON r.bandit_key = b.bandit_key AND r.state = 'candidate'
+    LEFT JOIN bandit_configs k ON k.bandit_key = r.bandit_key AND k.config_version = r.config_version
 """
 _decode_config = msgspec.json.Decoder(BanditConfig).decode
-
-
-def learning_digest(config: BanditConfig) -> str:
-    """A fingerprint of what learning depends on: models with the same one are folds of the same kind."""
-    settings = msgspec.json.encode((config.policy, config.reward.clip))
-    return hashlib.sha256(settings).hexdigest()
 
 
 async def insert(connection: Connection, bandit: Bandit) -> bool:
@@ -37,13 +34,13 @@ async def insert(connection: Connection, bandit: Bandit) -> bool:
         bandit.created_at,
     )
     if created:
-        await _insert_config(connection, bandit)
+        await insert_config(connection, bandit)
     return bool(created)
 
 
 async def update(connection: Connection, bandit: Bandit) -> None:
-    """Write the next configuration version of a bandit that was read with `lock=True`, and tell everybody."""
-    await _insert_config(connection, bandit)
+    """Put the next configuration of a bandit that was read with `lock=True` in force, and tell everybody."""
+    await insert_config(connection, bandit)
     await connection.execute(
         "UPDATE bandits SET config_version = $2 WHERE bandit_key = $1",
         bandit.bandit_key,
@@ -51,6 +48,40 @@ async def update(connection: Connection, bandit: Bandit) -> None:
     )
     await notify(connection, CHANGED, bandit.bandit_key)
     await notify(connection, WORK, bandit.bandit_key)
+
+
+async def insert_config(connection: Connection, bandit: Bandit) -> None:
+    """Keep a configuration version, without putting it in force."""
+    config = msgspec.json.encode(bandit.config).decode()
+    await connection.execute(
+        """INSERT INTO bandit_configs (bandit_key, config_version, config, seal, terminal_kinds)
+           VALUES ($1, $2, $3, $4, $5)""",
+        bandit.bandit_key,
+        bandit.config_version,
+        config,
+        seal(bandit.bandit_key, bandit.config_version, config),
+        bandit.config.terminal_kinds,
+    )
+
+
+async def next_config_version(connection: Connection, bandit_key: str) -> int:
+    """The number of the next configuration of a bandit that was read with `lock=True`."""
+    newest = await connection.fetchval(
+        "SELECT max(config_version) FROM bandit_configs WHERE bandit_key = $1", bandit_key
+    )
+    return int(newest) + 1
+
+
+async def unsealed(connection: Connection, bandit_key: str) -> list[int]:
+    """Those configuration versions of the bandit that are not as they were written."""
+    rows = await connection.fetch(
+        "SELECT config_version, config, seal FROM bandit_configs WHERE bandit_key = $1 ORDER BY 1", bandit_key
+    )
+    return [
+        row["config_version"]
+        for row in rows
+        if seal(bandit_key, row["config_version"], row["config"]) != row["seal"]
+    ]
 
 
 async def archive(connection: Connection, bandit_key: str) -> None:
@@ -132,17 +163,20 @@ class ConfigCache:
         return {bandit_key: config for (bandit_key, _), config in found.items()}
 
 
-async def _insert_config(connection: Connection, bandit: Bandit) -> None:
-    await connection.execute(
-        """INSERT INTO bandit_configs (bandit_key, config_version, config, learning_digest, terminal_kinds)
-           VALUES ($1, $2, $3, $4, $5)""",
-        bandit.bandit_key,
-        bandit.config_version,
-        msgspec.json.encode(bandit.config).decode(),
-        learning_digest(bandit.config),
-        bandit.config.terminal_kinds,
-    )
-
-
 def _bandit(row: Any) -> Bandit:
-    return Bandit(**{**row, "config": _decode_config(row["config"])})
+    candidate = None
+    if row["branch"] is not None:
+        candidate = Candidate(
+            branch=row["branch"],
+            config_version=row["candidate_version"],
+            policy=_decode_config(row["candidate_config"]).policy,
+        )
+    return Bandit(
+        bandit_key=row["bandit_key"],
+        config_version=row["config_version"],
+        config=_decode_config(row["config"]),
+        salt=row["salt"],
+        archived=row["archived"],
+        created_at=row["created_at"],
+        candidate=candidate,
+    )

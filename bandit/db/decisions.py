@@ -7,7 +7,7 @@ given by callers are claimed in `decision_claims`, which makes them unique acros
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,13 +15,15 @@ import msgspec
 
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
+from bandit.db.seals import seal
 from bandit.errors import NotFoundError
 from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice
 
 _COLUMNS = (
     "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
-    "positions pmf chosen draw model_version config_version mode activated_at"
+    "positions pmf chosen draw model_version config_version mode seal activated_at"
 ).split()
+_SEALED = _COLUMNS[: _COLUMNS.index("seal")]
 _UNSETTLED_COLUMNS = ["decision_id", "bandit_key", "decided_at", "due_at"]
 _decode_actions = msgspec.json.Decoder(list[Action]).decode
 _decode_choice = msgspec.json.Decoder(LoggedChoice).decode
@@ -113,7 +115,7 @@ async def fetch(
     rows = await _rows(connection, list(places), "*")
     known = await configs.get(connection, {(row["bandit_key"], row["config_version"]) for row in rows})
     return {
-        row["decision_id"]: _decision(row, known[row["bandit_key"], row["config_version"]]) for row in rows
+        row["decision_id"]: from_row(row, known[row["bandit_key"], row["config_version"]]) for row in rows
     }
 
 
@@ -155,7 +157,7 @@ async def activate(connection: Connection, place: tuple[str, datetime], wait: ti
 def _record(decision: Decision) -> tuple[Any, ...]:
     asked = decision.asked
     every = decision.positions == list(range(len(decision.pmf)))
-    return (
+    sealed = (
         decision.decision_id,
         decision.decided_at,
         decision.bandit_key,
@@ -172,15 +174,55 @@ def _record(decision: Decision) -> tuple[Any, ...]:
         decision.model_version,
         decision.config_version,
         decision.mode,
-        decision.activated_at,
     )
+    return (*sealed, seal(*sealed), decision.activated_at)
+
+
+async def unsealed(connection: Connection, places: Iterable[tuple[str, datetime]]) -> list[str]:
+    """Ids of those decisions at these (decision_id, decided_at) that are not as they were written."""
+    rows = await _rows(connection, list(places), "*")
+    return [row["decision_id"] for row in rows if not _sealed(row)]
+
+
+def _sealed(row: Any) -> bool:
+    return bool(seal(*(row[name] for name in _SEALED)) == row["seal"])
+
+
+async def sample(connection: Connection, bandit_key: str, count: int) -> list[tuple[str, datetime]]:
+    """(decision_id, decided_at) of up to `count` decisions of the bandit, drawn at random."""
+    rows = await connection.fetch(
+        "SELECT decision_id, decided_at FROM decisions WHERE bandit_key = $1 ORDER BY random() LIMIT $2",
+        bandit_key,
+        count,
+    )
+    return [tuple(row) for row in rows]
+
+
+async def count(connection: Connection, bandit_key: str) -> int:
+    """How many decisions of the bandit are logged."""
+    return int(await connection.fetchval("SELECT count(*) FROM decisions WHERE bandit_key = $1", bandit_key))
+
+
+async def every(
+    connection: Connection, configs: ConfigCache, bandit_key: str
+) -> AsyncIterator[tuple[Decision, bool]]:
+    """All decisions of the bandit by model version, each with whether it is as it was written.
+
+    Inside a transaction.
+    """
+    query = "SELECT * FROM decisions WHERE bandit_key = $1 ORDER BY model_version, decided_at, decision_id"
+    async for row in connection.cursor(query, bandit_key, prefetch=1_000):
+        pair = (bandit_key, row["config_version"])
+        known = await configs.get(connection, [pair])
+        yield from_row(row, known[pair]), _sealed(row)
 
 
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def _decision(row: Any, config: BanditConfig) -> Decision:
+def from_row(row: Any, config: BanditConfig) -> Decision:
+    """A row of `decisions` that was made under `config`."""
     actions = None if row["actions"] is None else _decode_actions(row["actions"])
     choice = row["logged_choice"]
     own_time = time_of(row["decision_id"])

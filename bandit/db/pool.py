@@ -101,6 +101,19 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Connection]:
+        """A connection whose statements all see the same moment; nothing can be written.
+
+        Raises:
+            UnavailableError: as for `connection`.
+        """
+        async with (
+            self.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield connection
+
     async def ping(self) -> None:
         """Ask the server for a sign of life.
 

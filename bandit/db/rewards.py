@@ -6,16 +6,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from bandit.db.pool import Connection
+from bandit.db.seals import seal
 from bandit.types import ReceivedEvent
 
 
 async def insert(connection: Connection, events: Sequence[ReceivedEvent]) -> set[tuple[str, str]]:
     """Keep these events; the (source, event_id) pairs that were new."""
     rows = await connection.fetch(
-        """INSERT INTO reward_events (source, event_id, decision_id, kind, value, occurred_at, received_at)
+        """INSERT INTO reward_events
+               (source, event_id, decision_id, kind, value, occurred_at, received_at, corrects, seal)
            SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::float8[],
-                                $6::timestamptz[], $7::timestamptz[])
-               AS e (source, event_id, decision_id, kind, value, occurred_at, received_at)
+                                $6::timestamptz[], $7::timestamptz[], $8::text[], $9::bigint[])
+               AS e (source, event_id, decision_id, kind, value, occurred_at, received_at, corrects, seal)
            ORDER BY source, event_id
            ON CONFLICT DO NOTHING RETURNING source, event_id""",
         [e.source for e in events],
@@ -25,6 +27,8 @@ async def insert(connection: Connection, events: Sequence[ReceivedEvent]) -> set
         [e.value for e in events],
         [e.occurred_at for e in events],
         [e.received_at for e in events],
+        [e.corrects for e in events],
+        [_seal(e) for e in events],
     )
     return {(row["source"], row["event_id"]) for row in rows}
 
@@ -34,8 +38,8 @@ async def first(
 ) -> dict[tuple[str, str], ReceivedEvent]:
     """What is kept under the (source, event_id) of each of these events."""
     rows = await connection.fetch(
-        """SELECT e.* FROM reward_events e
-           JOIN unnest($1::text[], $2::text[]) AS w (source, event_id) USING (source, event_id)""",
+        f"""SELECT {_COLUMNS} FROM reward_events e
+           JOIN unnest($1::text[], $2::text[]) AS w (source, event_id) USING (source, event_id)""",  # noqa: S608 our own column names
         [e.source for e in events],
         [e.event_id for e in events],
     )
@@ -57,9 +61,31 @@ async def for_decisions(
 ) -> defaultdict[str, list[ReceivedEvent]]:
     """All events of each decision, in no particular order."""
     rows = await connection.fetch(
-        "SELECT * FROM reward_events WHERE decision_id = ANY($1::text[])", list(decision_ids)
+        f"SELECT {_COLUMNS} FROM reward_events WHERE decision_id = ANY($1::text[])",  # noqa: S608 our own column names
+        list(decision_ids),
     )
     found: defaultdict[str, list[ReceivedEvent]] = defaultdict(list)
     for row in rows:
         found[row["decision_id"]].append(ReceivedEvent(**row))
     return found
+
+
+async def unsealed(connection: Connection, decision_ids: Iterable[str]) -> tuple[int, list[tuple[str, str]]]:
+    """How many events these decisions have, and (source, event_id) of those not as they were written."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS}, seal FROM reward_events WHERE decision_id = ANY($1::text[])",  # noqa: S608 our own column names
+        list(decision_ids),
+    )
+    return len(rows), [
+        (row["source"], row["event_id"])
+        for row in rows
+        if _seal(ReceivedEvent(**{name: row[name] for name in ReceivedEvent.__struct_fields__}))
+        != row["seal"]
+    ]
+
+
+_COLUMNS = ", ".join(ReceivedEvent.__struct_fields__)
+
+
+def _seal(event: ReceivedEvent) -> int:
+    return seal(*(getattr(event, name) for name in ReceivedEvent.__struct_fields__))

@@ -11,6 +11,7 @@ import asyncpg
 import structlog
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from bandit.db.pool import Connection, address, connect
@@ -37,6 +38,11 @@ def migrate(url: str) -> None:
         config.set_main_option("sqlalchemy.url", driver_url.replace("%", "%%"))
         try:
             command.upgrade(config, "head")
+        except CommandError as error:
+            raise SetupError(
+                f"expected a database of this version, got another: {error}. It was made by an earlier state "
+                "of the project; use a new data directory (--data-dir) or a new database."
+            ) from error
         except (OSError, SQLAlchemyError, asyncpg.PostgresError) as error:
             raise SetupError(
                 f"expected a PostgreSQL that can be migrated at DATABASE_URL, got {type(error).__name__}: "

@@ -1,18 +1,16 @@
-"""What waits to be settled, the training log, and the model versions folded from it."""
+"""What waits to be settled, and the training log."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Any
 
-import msgspec
-
+from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
-from bandit.db.decisions import fetch
-from bandit.db.pool import CHANGED, Connection, notify
-from bandit.errors import ModelRefusedError, NotFoundError
-from bandit.types import Decision, ModelVersion, Settlement, Value
+from bandit.db.pool import Connection
+from bandit.db.seals import seal
+from bandit.errors import BrokenLogError
+from bandit.types import Branch, Decision, Settlement, Value
 
 
 class Due(Value, frozen=True, kw_only=True):
@@ -29,19 +27,15 @@ class LogEntry(Value, frozen=True, kw_only=True):
 
     seq: int
     reward: float
+    #: Events that occurred later do not count.
+    due_at: datetime
+    #: The version whose reward definition it was settled by.
+    config_version: int
     decision: Decision
 
 
-class Lineage(Value, frozen=True, kw_only=True):
-    """Where a bandit's learning stands."""
-
-    model: ModelVersion
-    #: See `bandits.learning_digest`.
-    learning_digest: str
-
-
 async def bandits_with_work(connection: Connection, *, signals_since: datetime) -> list[str]:
-    """Keys of bandits that have something to settle, or whose model was learned under other settings."""
+    """Keys of bandits that have something to settle, or a branch that has not learned all of the log."""
     rows = await connection.fetch(
         """SELECT b.bandit_key FROM bandits b
            WHERE EXISTS (SELECT FROM unsettled u WHERE u.bandit_key = b.bandit_key AND u.due_at <= now())
@@ -52,11 +46,9 @@ async def bandits_with_work(connection: Connection, *, signals_since: datetime) 
            JOIN bandit_configs c USING (bandit_key, config_version)
            WHERE s.signalled_at >= $1 AND s.kind = ANY(c.terminal_kinds)
            UNION
-           SELECT b.bandit_key FROM bandits b
-           JOIN bandit_configs c USING (bandit_key, config_version)
-           CROSS JOIN LATERAL (SELECT m.learning_digest FROM model_versions m
-                               WHERE m.bandit_key = b.bandit_key ORDER BY m.model_version DESC LIMIT 1) m
-           WHERE m.learning_digest <> c.learning_digest""",
+           SELECT b.bandit_key FROM model_branches b
+           WHERE b.state <> 'retired' AND b.trained_through <
+                 (SELECT max(trained_through) FROM model_branches o WHERE o.bandit_key = b.bandit_key)""",
         signals_since,
     )
     return [row["bandit_key"] for row in rows]
@@ -88,18 +80,32 @@ async def due(
     return [Due(**row) for row in rows]
 
 
-async def append(
-    connection: Connection, bandit_key: str, config_version: int, entries: Sequence[LogEntry]
-) -> None:
+async def settled_until(connection: Connection, bandit_key: str) -> datetime:
+    """All decisions of the bandit that were due before this time are settled."""
+    until: datetime = await connection.fetchval(
+        "SELECT least(now() - interval '1 second', min(due_at)) FROM unsettled WHERE bandit_key = $1",
+        bandit_key,
+    )
+    return until
+
+
+async def append(connection: Connection, bandit_key: str, entries: Sequence[LogEntry]) -> None:
     """Give settled decisions their places in the training log; they no longer wait."""
     ids = [entry.decision.decision_id for entry in entries]
+    rows = [
+        (
+            bandit_key,
+            e.seq,
+            e.decision.decision_id,
+            e.decision.decided_at,
+            e.due_at,
+            e.reward,
+            e.config_version,
+        )
+        for e in entries
+    ]
     await connection.copy_records_to_table(
-        "training_log",
-        columns=["bandit_key", "seq", "decision_id", "decided_at", "reward", "config_version"],
-        records=[
-            (bandit_key, e.seq, e.decision.decision_id, e.decision.decided_at, e.reward, config_version)
-            for e in entries
-        ],
+        "training_log", columns=[*_SEALED, "seal"], records=[(*row, seal(*row)) for row in rows]
     )
     await connection.execute("DELETE FROM unsettled WHERE decision_id = ANY($1::text[])", ids)
     await connection.execute("DELETE FROM reward_signals WHERE decision_id = ANY($1::text[])", ids)
@@ -137,108 +143,97 @@ async def settlement(connection: Connection, decision_id: str) -> Settlement | N
     return Settlement(**row) if row else None
 
 
+async def end(connection: Connection, bandit_key: str) -> int:
+    """The place of the last entry of the bandit's training log; 0 before the first."""
+    newest = await connection.fetchval("SELECT max(seq) FROM training_log WHERE bandit_key = $1", bandit_key)
+    return int(newest or 0)
+
+
 async def log(
     connection: Connection,
     configs: ConfigCache,
-    bandit_key: str,
+    branch: Branch,
     after: int,
     through: int,
     chunk: int = 1_000,
 ) -> AsyncIterator[list[LogEntry]]:
-    """The training log's entries with after < seq <= through, in order, in chunks."""
+    """The training log's entries with after < seq <= through, in order, in chunks, as the branch learns them.
+
+    Raises:
+        BrokenLogError: an entry or its decision is missing.
+    """
     while after < through:
-        rows = await connection.fetch(
-            """SELECT seq, reward, decision_id, decided_at FROM training_log
-               WHERE bandit_key = $1 AND seq > $2 AND seq <= $3 ORDER BY seq""",
-            bandit_key,
-            after,
-            min(after + chunk, through),
-        )
-        found = await fetch(connection, configs, [(row["decision_id"], row["decided_at"]) for row in rows])
-        yield [
-            LogEntry(seq=row["seq"], reward=row["reward"], decision=found[row["decision_id"]]) for row in rows
-        ]
-        after += chunk
+        upto = min(after + chunk, through)
+        rows = await connection.fetch(_LOG, branch.bandit_key, after, upto, branch.branch)
+        versions = {(row["bandit_key"], row["config_version"]) for row in rows if row["pmf"] is not None}
+        known = await configs.get(connection, versions)
+        entries = []
+        for seq, row in zip(range(after + 1, upto + 1), rows, strict=False):
+            if row["seq"] != seq or row["pmf"] is None:
+                raise _broken(branch.bandit_key, seq)
+            decision = decisions.from_row(row, known[row["bandit_key"], row["config_version"]])
+            entries.append(
+                LogEntry(
+                    seq=seq,
+                    reward=row["reward"],
+                    due_at=row["due_at"],
+                    config_version=row["settled_by"],
+                    decision=decision,
+                )
+            )
+        if len(rows) < upto - after:
+            raise _broken(branch.bandit_key, after + len(rows) + 1)
+        yield entries
+        after = upto
 
 
-async def publish(connection: Connection, model: ModelVersion, weights: bytes, digest: str) -> None:
-    """Write a model version and, when the transaction commits, tell every process."""
-    row = msgspec.structs.asdict(model) | {"weights": weights, "learning_digest": digest}
-    columns = list(row)
-    await connection.copy_records_to_table("model_versions", columns=columns, records=[tuple(row.values())])
-    await notify(connection, CHANGED, model.bandit_key)
-
-
-async def latest(connection: Connection, bandit_key: str) -> Lineage | None:
-    """The newest model version of the bandit; None before the first."""
-    row = await connection.fetchrow(
-        f"""SELECT {_MODEL}, learning_digest FROM model_versions
-            WHERE bandit_key = $1 ORDER BY model_version DESC LIMIT 1""",  # noqa: S608 constant columns
-        bandit_key,
-    )
-    return _lineage(row) if row else None
-
-
-async def weights(connection: Connection, bandit_key: str, model_version: int) -> tuple[bytes, str]:
-    """Bytes and recorded sha256 of one model version.
-
-    Raises:
-        ModelRefusedError: they are not kept.
-    """
-    row = await connection.fetchrow(
-        "SELECT weights, sha256 FROM model_versions WHERE bandit_key = $1 AND model_version = $2",
-        bandit_key,
-        model_version,
-    )
-    if row is None or row["weights"] is None:
-        raise ModelRefusedError(f"expected the bytes of model {model_version} of {bandit_key!r}, got none.")
-    return row["weights"], row["sha256"]
-
-
-async def prune_snapshots(connection: Connection, *, keep: int) -> None:
-    """Drop the bytes, never the lineage, of all but the newest `keep` model versions of each bandit."""
-    await connection.execute(
-        """UPDATE model_versions m SET weights = NULL
-           FROM (SELECT bandit_key, max(model_version) AS newest FROM model_versions GROUP BY bandit_key) n
-           WHERE m.bandit_key = n.bandit_key AND m.model_version <= n.newest - $1
-                 AND m.weights IS NOT NULL""",
-        keep,
+def _broken(bandit_key: str, seq: int) -> BrokenLogError:
+    return BrokenLogError(
+        f"expected place {seq} of the training log of {bandit_key!r} and its decision, got nothing there: "
+        "rows were removed by hand.",
+        target=f"training_log[{seq}]",
     )
 
 
-async def lineage(connection: Connection, bandit_key: str, model_version: int) -> ModelVersion:
-    """What one model version was learned from.
+#: A lateral join, so that each decision is looked up in the one partition that its time names.
+_LOG = """
+    SELECT t.seq, t.bandit_key, coalesce(r.reward, t.reward) AS reward, t.due_at,
+           t.config_version AS settled_by, t.decision_id, t.decided_at, d.*
+    FROM training_log t
+    LEFT JOIN LATERAL (
+        SELECT activated_at, subject, context, actions, excluded_actions, deferred, logged_choice, positions,
+               pmf, chosen, draw, model_version, config_version, mode
+        FROM decisions WHERE decision_id = t.decision_id AND decided_at = t.decided_at OFFSET 0
+    ) AS d ON true
+    LEFT JOIN reward_revisions r ON r.bandit_key = t.bandit_key AND r.branch = $4 AND r.seq = t.seq
+    WHERE t.bandit_key = $1 AND t.seq > $2 AND t.seq <= $3
+    ORDER BY t.seq
+"""
+_SEALED = ["bandit_key", "seq", "decision_id", "decided_at", "due_at", "reward", "config_version"]
 
-    Raises:
-        NotFoundError: no such version.
-    """
-    row = await connection.fetchrow(
-        f"""SELECT {_MODEL} FROM model_versions WHERE bandit_key = $1 AND model_version = $2""",  # noqa: S608 constant columns
-        bandit_key,
-        model_version,
-    )
-    if row is None:
-        raise NotFoundError(f"model_version: expected one of {bandit_key!r}, got {model_version}.")
-    return ModelVersion(**row)
+
+class Line(Value, frozen=True, kw_only=True):
+    """A line of the training log as it stands."""
+
+    seq: int
+    decision_id: str
+    #: Whether it is as it was written.
+    sealed: bool
 
 
-async def newest_versions(
-    connection: Connection, bandit_keys: Sequence[str]
-) -> dict[str, tuple[int, int, bool]]:
-    """For each key: config_version, newest model_version (0: none yet), whether it is archived."""
+async def lines(connection: Connection, bandit_key: str, after: int, through: int) -> list[Line]:
+    """The lines in (after, through], in order."""
     rows = await connection.fetch(
-        """SELECT b.bandit_key, b.config_version, b.archived_at IS NOT NULL AS archived,
-                  coalesce((SELECT max(m.model_version) FROM model_versions m
-                            WHERE m.bandit_key = b.bandit_key), 0) AS model_version
-           FROM bandits b WHERE b.bandit_key = ANY($1::text[])""",
-        list(bandit_keys),
+        "SELECT * FROM training_log WHERE bandit_key = $1 AND seq > $2 AND seq <= $3 ORDER BY seq",
+        bandit_key,
+        after,
+        through,
     )
-    return {r["bandit_key"]: (r["config_version"], r["model_version"], r["archived"]) for r in rows}
-
-
-_MODEL = ", ".join(field.name for field in msgspec.structs.fields(ModelVersion))
-
-
-def _lineage(row: Any) -> Lineage:
-    values = dict(row)
-    return Lineage(learning_digest=values.pop("learning_digest"), model=ModelVersion(**values))
+    return [
+        Line(
+            seq=row["seq"],
+            decision_id=row["decision_id"],
+            sealed=seal(*(row[name] for name in _SEALED)) == row["seal"],
+        )
+        for row in rows
+    ]

@@ -1,31 +1,33 @@
-"""Bandits, decisions, rewards, the training log and models.
+"""Bandits, decisions, rewards, the training log, branches and models.
 
-Revision ID: 0001
+Revision ID: 0001_branches
 """
 
 from alembic import op
 
-revision = "0001"
+revision = "0001_branches"
 down_revision = None
 
 _TABLES = (
     """
     CREATE TABLE bandits (
-        bandit_key      text PRIMARY KEY,
-        config_version  int NOT NULL,
-        salt            text NOT NULL,
-        created_at      timestamptz NOT NULL,
-        archived_at     timestamptz
+        bandit_key            text PRIMARY KEY,
+        config_version        int NOT NULL,
+        newest_model_version  int NOT NULL DEFAULT 0,
+        pinned_model_version  int,
+        salt                  text NOT NULL,
+        created_at            timestamptz NOT NULL,
+        archived_at           timestamptz
     )
     """,
     """
     CREATE TABLE bandit_configs (
-        bandit_key       text NOT NULL REFERENCES bandits,
-        config_version   int NOT NULL,
-        config           json NOT NULL,
-        learning_digest  text NOT NULL,
-        terminal_kinds   text[] NOT NULL,
-        created_at       timestamptz NOT NULL DEFAULT now(),
+        bandit_key      text NOT NULL REFERENCES bandits,
+        config_version  int NOT NULL,
+        seal            bigint NOT NULL,
+        config          json NOT NULL,
+        terminal_kinds  text[] NOT NULL,
+        created_at      timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (bandit_key, config_version)
     )
     """,
@@ -36,6 +38,7 @@ _TABLES = (
         decided_at        timestamptz NOT NULL,
         activated_at      timestamptz,
         draw              float8 NOT NULL,
+        seal              bigint NOT NULL,
         model_version     int NOT NULL,
         config_version    int NOT NULL,
         chosen            smallint NOT NULL,
@@ -76,6 +79,8 @@ _TABLES = (
         decision_id  text NOT NULL,
         kind         text NOT NULL,
         value        float8 NOT NULL,
+        corrects     text,
+        seal         bigint NOT NULL,
         occurred_at  timestamptz NOT NULL,
         received_at  timestamptz NOT NULL,
         PRIMARY KEY (source, event_id)
@@ -100,28 +105,66 @@ _TABLES = (
         seq             bigint NOT NULL,
         decision_id     text NOT NULL UNIQUE,
         decided_at      timestamptz NOT NULL,
+        due_at          timestamptz NOT NULL,
         reward          float8 NOT NULL,
+        seal            bigint NOT NULL,
         config_version  int NOT NULL,
         settled_at      timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (bandit_key, seq)
     )
     """,
     """
+    CREATE TABLE model_branches (
+        bandit_key         text NOT NULL REFERENCES bandits,
+        branch             int NOT NULL,
+        state              text NOT NULL CHECK (state IN ('live', 'candidate', 'retired')),
+        config_version     int NOT NULL,
+        newest_version     int NOT NULL DEFAULT 0,
+        trained_through    bigint NOT NULL DEFAULT 0,
+        beside             int,
+        held_out_after     bigint NOT NULL DEFAULT 0,
+        live_since_config  int,
+        replaced           int,
+        without_subjects   text[] NOT NULL DEFAULT '{}',
+        comparison         json,
+        reason             text NOT NULL,
+        created_at         timestamptz NOT NULL DEFAULT now(),
+        changed_at         timestamptz NOT NULL DEFAULT now(),
+        PRIMARY KEY (bandit_key, branch)
+    )
+    """,
+    "CREATE UNIQUE INDEX model_branches_live ON model_branches (bandit_key) WHERE state = 'live'",
+    "CREATE UNIQUE INDEX model_branches_candidate ON model_branches (bandit_key) WHERE state = 'candidate'",
+    """
+    CREATE TABLE reward_revisions (
+        bandit_key  text NOT NULL,
+        branch      int NOT NULL,
+        seq         bigint NOT NULL,
+        reward      float8 NOT NULL,
+        PRIMARY KEY (bandit_key, branch, seq),
+        FOREIGN KEY (bandit_key, branch) REFERENCES model_branches
+    )
+    """,
+    """
     CREATE TABLE model_versions (
-        bandit_key           text NOT NULL REFERENCES bandits,
+        bandit_key           text NOT NULL,
         model_version        int NOT NULL,
+        branch               int NOT NULL,
         parent               int,
         config_version       int NOT NULL,
         trained_through_seq  bigint NOT NULL,
-        learning_digest      text NOT NULL,
+        learned              bigint NOT NULL,
         sha256               text NOT NULL,
+        weights_sha256       text NOT NULL,
         vw_version           text NOT NULL,
         vw_arguments         text NOT NULL,
         weights              bytea,
         created_at           timestamptz NOT NULL DEFAULT now(),
-        PRIMARY KEY (bandit_key, model_version)
+        PRIMARY KEY (bandit_key, model_version),
+        FOREIGN KEY (bandit_key, branch) REFERENCES model_branches
     )
     """,
+    "CREATE INDEX model_versions_by_branch ON model_versions (bandit_key, branch, model_version)",
 )
 
 
@@ -132,7 +175,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "model_versions training_log reward_signals reward_events unsettled decision_claims decisions "
-        "bandit_configs bandits"
+        "model_versions reward_revisions model_branches training_log reward_signals reward_events unsettled "
+        "decision_claims decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")

@@ -9,7 +9,6 @@ import pytest
 
 from bandit import audit, sampling
 from bandit.db.pool import Connection, Database
-from bandit.decide import Decider
 from tests.conftest import Step, api_process
 from tests.integration.helpers import create, decide, logged, refused, reward
 from tests.proxy import Network
@@ -99,16 +98,15 @@ async def test_a_bandit_that_cannot_be_read_does_not_keep_the_others_stale(
         await create(client, bandit_key=bandit_key)
         await decide(client, bandit_key=bandit_key)
     await connection.execute(  # as a newer process would, during an upgrade
-        """INSERT INTO bandit_configs (bandit_key, config_version, config, learning_digest, terminal_kinds)
-           VALUES ('strange', 2, '{"from": "the future"}', '', '{}')"""
+        """INSERT INTO bandit_configs (bandit_key, config_version, config, seal, terminal_kinds)
+           VALUES ('strange', 2, '{"from": "the future"}', 0, '{}')"""
     )
     await connection.execute("UPDATE bandits SET config_version = 2 WHERE bandit_key = 'strange'")
     await client.patch("/v1/bandits/hero", json={"mode": "apprentice"})
     await asyncio.sleep(0.5)  # rounds of refreshing
     await connection.execute(
         """INSERT INTO bandit_configs
-           SELECT bandit_key, 3, replace(config::text, 'apprentice', 'logging_only')::json, learning_digest,
-                  terminal_kinds
+           SELECT bandit_key, 3, 0, replace(config::text, 'apprentice', 'logging_only')::json, terminal_kinds
            FROM bandit_configs WHERE bandit_key = 'hero' AND config_version = 2"""
     )
     await connection.execute("UPDATE bandits SET config_version = 3 WHERE bandit_key = 'hero'")
@@ -308,10 +306,9 @@ async def test_every_decision_can_be_made_again_from_the_log(
             await learn()
         if i == 14:
             await client.patch("/v1/bandits/hero", json={"policy": {"learning_rate": 0.5}})
-    decider = Decider(database)
     for decision_id in ids:
-        on_record = await decider.find(decision_id)
-        assert await audit.recompute(database, on_record) == on_record
+        assert (await audit.audit_decision(database, decision_id)).difference is None
+    assert (await audit.audit_everything(database, "hero")).decisions == 30
 
 
 async def test_the_database_away_is_503_and_comes_back(database_url: str) -> None:

@@ -5,17 +5,15 @@ import hashlib
 from typing import Any
 
 import httpx2
-import pytest
 
-from bandit import audit
-from bandit.db import training
+from bandit import audit, versions, vw
+from bandit.branches import BranchFold
+from bandit.db import bandits, models, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database, connect
-from bandit.decide import Decider
-from bandit.fold import Fold
-from bandit.learner import Learner, training_event
+from bandit.learner import Learner
 from bandit.settings import Settings
-from bandit.types import BanditConfig
+from bandit.types import ModelVersion
 from bandit.vw import Model
 from tests.conftest import Step, api_process
 from tests.integration.helpers import create, decide, logged, reward
@@ -43,26 +41,27 @@ async def step_of_a_new_learner(database_url: str) -> int:
     return learned
 
 
-async def assert_newest_model_is_the_fold_of_its_log(connection: Connection) -> None:
-    newest = await training.latest(connection, "hero")
-    assert newest is not None
-    stored = await training.weights(connection, "hero", newest.model.model_version)
-    pair = ("hero", newest.model.config_version)
-    config: BanditConfig = (await ConfigCache().get(connection, [pair]))[pair]
-    salt = await connection.fetchval("SELECT salt FROM bandits WHERE bandit_key = 'hero'")
-    fold = Fold.start(config.policy, salt)
-    through = newest.model.trained_through_seq
-    async for chunk in training.log(connection, ConfigCache(), "hero", 0, through):
-        for entry in chunk:
-            fold.learn(training_event(entry, config))
-    published = Model.from_bytes(*stored)
-    assert await connection.fetchval("SELECT count(*) FROM training_log") == through == fold.seq
-    folded_bytes = fold.to_bytes()  # what is not saved is scratch space
-    folded = Model.from_bytes(folded_bytes, hashlib.sha256(folded_bytes).hexdigest())
+async def assert_newest_model_is_the_fold_of_its_log(connection: Connection) -> ModelVersion:
+    """Folded in one go, from the beginning, the log gives the published weights with difference 0.0."""
+    bandit = await bandits.get(connection, "hero")
+    live = await versions.live(connection, "hero")
+    newest = await models.lineage(connection, "hero", live.newest_version)
+    published = Model.from_bytes(
+        await models.weights(connection, newest), newest.sha256, bandit.config.policy
+    )
+    again = await BranchFold.begin(connection, ConfigCache(), bandit, live)
+    await again.advance(connection, ConfigCache(), newest.trained_through_seq)
+    assert await training.end(connection, "hero") == newest.trained_through_seq == again.fold.seq
+    folded_bytes = again.fold.to_bytes()  # what is not saved is scratch space
+    sha256 = hashlib.sha256(folded_bytes).hexdigest()
+    folded = Model.from_bytes(folded_bytes, sha256, bandit.config.policy)
     assert published.weights() == folded.weights()
-    published.close()
-    folded.close()
-    fold.close()
+    assert vw.weights_sha256(folded_bytes, bandit.config.policy) == newest.weights_sha256
+    assert newest.learned == again.fold.policy.learned
+    for one in (published, folded):
+        one.close()
+    again.close()
+    return newest
 
 
 async def test_it_learns_what_pays_and_serves_it(client: httpx2.AsyncClient, learn: Step) -> None:
@@ -121,30 +120,6 @@ async def test_a_learner_that_fails_while_it_commits_loses_and_repeats_nothing(
     await assert_newest_model_is_the_fold_of_its_log(connection)
 
 
-async def test_a_changed_policy_keeps_the_learning(
-    client: httpx2.AsyncClient, connection: Connection, learn: Step
-) -> None:
-    await create(client, **TERMINAL)
-    await play(client, 60)
-    await learn()
-    changed = {"policy": {"exploration": {"algorithm": "epsilon_greedy", "epsilon": 0.3}, "relearn": 2}}
-    await client.patch("/v1/bandits/hero", json=changed)
-    before = await decide(client)
-    assert before["model_version"] == 1, "the live model serves on until the new one is folded"
-    assert await learn() == 0
-    newest = await training.latest(connection, "hero")
-    assert newest is not None
-    assert (newest.model.model_version, newest.model.parent, newest.model.config_version) == (2, 1, 2)
-    assert newest.model.trained_through_seq == 60
-    await assert_newest_model_is_the_fold_of_its_log(connection)
-    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
-    probabilities = [p["probability"] for p in (await decide(client))["action_probs"]]
-    assert sorted(probabilities) == pytest.approx([0.1, 0.1, 0.8], abs=1e-6)
-    await client.patch("/v1/bandits/hero", json={"reward": {"clip": [0, 2]}})
-    await learn()
-    await assert_newest_model_is_the_fold_of_its_log(connection)
-
-
 async def test_a_change_that_does_not_touch_learning_makes_no_model(
     client: httpx2.AsyncClient, connection: Connection, learn: Step
 ) -> None:
@@ -161,11 +136,14 @@ async def test_a_snapshot_that_was_changed_is_folded_anew_from_the_log(
 ) -> None:
     await create(client, **TERMINAL)
     await play(client, 20)
-    for due in (20, 3):
-        assert await step_of_a_new_learner(database_url) == due
-        await assert_newest_model_is_the_fold_of_its_log(connection)
-        await connection.execute("UPDATE model_versions SET weights = set_byte(weights, 40, 7)")
-        await play(client, 3)
+    assert await step_of_a_new_learner(database_url) == 20
+    await connection.execute("UPDATE model_versions SET weights = set_byte(weights, 40, 7)")
+    await play(client, 3)
+    assert await step_of_a_new_learner(database_url) == 0, "first it folds what was settled before"
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert await step_of_a_new_learner(database_url) == 3
+    newest = await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert (newest.model_version, newest.parent, newest.trained_through_seq) == (3, 2, 23)
 
 
 async def test_one_bandits_failure_does_not_stop_the_others(
@@ -219,15 +197,14 @@ async def test_a_pruned_model_is_folded_again_when_a_decision_is_audited(
         await learn()
         await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
         made.append(await decide(client, context={"x": 0.3, "half": "low"}))
-    await training.prune_snapshots(connection, keep=1)
+    await models.prune(connection, keep=1, every=1_000)
     kept = await connection.fetch(
         "SELECT weights IS NOT NULL AS kept FROM model_versions ORDER BY model_version"
     )
     assert [row["kept"] for row in kept] == [False, False, True]
     for answer in made:
-        logged_decision = await Decider(database).find(answer["decision_id"])
-        assert logged_decision.model_version == answer["model_version"]
-        assert await audit.recompute(database, logged_decision) == logged_decision
+        assert (await audit.audit_decision(database, answer["decision_id"])).difference is None
+    assert (await audit.audit_everything(database, "hero")).difference is None
 
 
 async def test_spent_signals_are_forgotten(

@@ -69,8 +69,8 @@ async def test_partitions_are_made_ahead_once_and_decisions_land_in_them(connect
 async def test_a_day_whose_rows_lie_in_the_default_partition_stops_nothing(connection: Connection) -> None:
     await connection.execute(
         """INSERT INTO decisions (decision_id, decided_at, draw, model_version, config_version, chosen,
-                                  deferred, bandit_key, mode, context, excluded_actions, pmf)
-           VALUES ('d', '2031-01-10 12:00+00', 0, 0, 1, 0, false, 'b', 'online', '{}', '{}', '{1}')"""
+                                  deferred, bandit_key, mode, context, excluded_actions, pmf, seal)
+           VALUES ('d', '2031-01-10 12:00+00', 0, 0, 1, 0, false, 'b', 'online', '{}', '{}', '{1}', 0)"""
     )
     await schema.ensure_partitions(connection, date(2031, 1, 10))
     assert await connection.fetchval("SELECT count(*) FROM decisions_default") == 1

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from bandit import features
 from bandit.errors import InvalidInputError
-from bandit.types import Action, PolicySettings
+from bandit.policy import VwPolicy
+from bandit.types import Action, PolicySettings, SquareCB
 from bandit.vw import Model
 
 _texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
@@ -46,7 +47,7 @@ def test_whatever_the_values_vw_sees_exactly_our_actions(
         Action(action_id=f"{name}{i}"[:256], segment=name, features=each) for i, each in enumerate(actions)
     ]
     features.check(context, "context")
-    pmf = model.predict(features.encode(context, offered))
+    pmf = VwPolicy(model, SquareCB(), 0).distribution(context, offered)
     assert len(pmf) == len(actions)
     assert sum(pmf) == pytest.approx(1.0, abs=1e-9)
 
@@ -76,7 +77,10 @@ def test_different_contexts_have_different_names(one: dict[str, Any], other: dic
 
 def test_a_tiny_number_with_many_digits_is_no_nan(model: Model) -> None:
     tiny = {"x": 5.794042763063725e-128, "y": 1e-9, "z": -2.2250738585072014e-308}
-    assert len(model.predict(features.encode(tiny, [Action(action_id=i, features=tiny) for i in "ab"]))) == 2
+    assert (
+        len(model.expected_rewards(features.encode(tiny, [Action(action_id=i, features=tiny) for i in "ab"])))
+        == 2
+    )
 
 
 def test_long_texts_do_not_fill_the_memory() -> None:

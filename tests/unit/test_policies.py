@@ -29,7 +29,7 @@ EXPLORATIONS: list[Exploration] = [EpsilonGreedy(), SquareCB(), RegCB(), Bag(), 
 #: One value for each raw option of the allowlist.
 ALLOWED = {
     "--bit_precision": "12", "--coin": None, "--ftrl": None, "--noconstant": None, "--normalized": None,
-    "--power_t": "0.3", "--initial_t": "2", "--random_seed": "3",
+    "--power_t": "0.3", "--random_seed": "3",
 }  # fmt: skip
 ACTIONS = [Action(action_id=f"a{i}", segment=f"s{i % 2}", features={"price": i / 4}) for i in range(5)]
 _names = [type(exploration).__name__ for exploration in EXPLORATIONS]
@@ -118,11 +118,17 @@ def test_a_resumed_fold_equals_an_uninterrupted_one(settings: PolicySettings) ->
         if event.seq % 37 == 0:  # as if killed here: bytes from the database, past from the log
             data = parts.to_bytes()
             parts.close()
-            model = Model.from_bytes(data, hashlib.sha256(data).hexdigest())
-            parts = Fold.resume(settings, "salt", model, event.seq, log[max(0, event.seq - 40) : event.seq])
+            learned = parts.policy.learned
+            model = Model.from_bytes(data, hashlib.sha256(data).hexdigest(), settings)
+            past = log[max(0, event.seq - 40) : event.seq]
+            parts = Fold.resume(settings, "salt", model, event.seq, learned, past)
     for event in events(30, seed=9, more_fields=22):
         expected = whole.policy.distribution(event.context, ACTIONS)
         assert parts.policy.distribution(event.context, ACTIONS) == expected
+    fingerprints = [vw.weights_sha256(fold.to_bytes(), settings) for fold in (whole, parts)]
+    assert fingerprints[0] == fingerprints[1]
+    whole.learn(msgspec.structs.replace(log[0], seq=151, scaled_reward=0.25))
+    assert vw.weights_sha256(whole.to_bytes(), settings) != fingerprints[0]
     whole.close()
     parts.close()
 
@@ -137,5 +143,5 @@ def test_a_fold_takes_the_log_in_order_and_whole() -> None:
     with pytest.raises(ValueError, match="expected event 11"):
         fold.learn(events(12)[-1])
     with pytest.raises(ValueError, match="expected the 5 events"):
-        Fold.resume(PolicySettings(), "salt", Model.untrained(PolicySettings()), 5, [])
+        Fold.resume(PolicySettings(), "salt", Model.untrained(PolicySettings()), 5, 5, [])
     fold.close()

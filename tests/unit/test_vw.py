@@ -48,13 +48,13 @@ def test_changed_bytes_are_refused_before_vw_sees_them() -> None:
         changed = bytearray(data)
         changed[at] ^= 1
         with pytest.raises(ModelRefusedError):
-            vw.Model.from_bytes(bytes(changed), sha256)
+            vw.Model.from_bytes(bytes(changed), sha256, PolicySettings())
     with pytest.raises(ModelRefusedError):
-        vw.Model.from_bytes(data[:-1], sha256)
+        vw.Model.from_bytes(data[:-1], sha256, PolicySettings())
 
 
 def test_a_prediction_that_is_no_distribution_is_refused() -> None:
     model = vw.Model.untrained(PolicySettings())
-    with pytest.raises(ModelRefusedError, match="expected 2 probabilities"):
-        model.predict(["shared |c x:1", "|a a\n|a b", "|a c"])
+    with pytest.raises(ModelRefusedError, match="expected 2 finite expected rewards"):
+        model.expected_rewards(["shared |c x:1", "|a a\n|a b", "|a c"])
     model.close()

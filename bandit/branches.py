@@ -1,0 +1,243 @@
+"""A branch of models in memory: taken up from a snapshot, advanced along the training log, published.
+
+On the way a candidate is compared with the live branch, and a branch that went live with the baseline: each
+event is predicted before it is learned. It is counted once every earlier decision is settled too: what a
+click settles at once would else count before what waits in vain.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import msgspec
+
+from bandit import rewards, vw
+from bandit.comparison import Comparison
+from bandit.db import models, training
+from bandit.db.bandits import ConfigCache
+from bandit.db.pool import Connection
+from bandit.db.training import LogEntry
+from bandit.errors import ModelRefusedError
+from bandit.fold import Fold
+from bandit.policy import FixedPolicy, Policy
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
+
+
+class _Predicted(NamedTuple):
+    """An event that was predicted and waits to be counted."""
+
+    due_at: datetime
+    decision_id: str
+    weight: float
+    scaled_reward: float
+    largest: float
+
+
+class BranchFold:
+    """A branch's fold and how the branch does beside what it is compared with."""
+
+    def __init__(self, bandit: Bandit, branch: Branch, config: BanditConfig, fold: Fold) -> None:
+        self.bandit = bandit
+        self.branch = branch
+        #: The configuration whose policy and reward range it learns under.
+        self.config = config
+        self.fold = fold
+        self.comparison = Comparison()
+        #: How many events were left out.
+        self.passed_over = 0
+        #: Decisions made under earlier configurations were made by another branch than the live one.
+        self._compared_since: int | None = None
+        #: What was learned before this, and waited to be counted, is forgotten: so is all of its time.
+        self._predicted_from = datetime.min.replace(tzinfo=UTC)
+        self._predicted: list[_Predicted] = []
+
+    @classmethod
+    async def take_up(
+        cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch
+    ) -> BranchFold:
+        """Go on from the branch's newest version.
+
+        Raises:
+            ModelRefusedError: its bytes are not what they were; `begin` it anew.
+        """
+        if not branch.newest_version:
+            return await cls.begin(connection, configs, bandit, branch)
+        model = await models.lineage(connection, bandit.bandit_key, branch.newest_version)
+        taken = await cls.resume(connection, configs, bandit, branch, model)
+        state = (await models.comparisons(connection, bandit.bandit_key)).get(branch.branch)
+        if state is not None:
+            taken._compared_since, taken.comparison = compared(state)
+            taken._predicted_from = model.created_at
+        return taken
+
+    @classmethod
+    async def begin(
+        cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch
+    ) -> BranchFold:
+        """Begin at the beginning of the log."""
+        config = await _config(connection, configs, bandit.bandit_key, branch.config_version)
+        return cls.anew(bandit, branch, config)
+
+    @classmethod
+    def anew(cls, bandit: Bandit, branch: Branch, config: BanditConfig) -> BranchFold:
+        """A branch that has learned nothing yet, and learns under this configuration."""
+        return cls(bandit, branch, config, Fold.start(config.policy, bandit.salt))
+
+    @classmethod
+    async def resume(
+        cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch, model: ModelVersion
+    ) -> BranchFold:
+        """Go on from this version of the branch.
+
+        Raises:
+            ModelRefusedError: its bytes are not kept, or not what they were.
+        """
+        config = await _config(connection, configs, bandit.bandit_key, branch.config_version)
+        loaded = vw.Model.from_bytes(await models.weights(connection, model), model.sha256, config.policy)
+        seq = model.trained_through_seq
+        past: list[TrainingEvent | None] = []
+        after = max(0, seq - config.policy.relearn_window) if config.policy.relearn else seq
+        async for chunk in training.log(connection, configs, branch, after, seq):
+            past += [_event(entry, branch, config) for entry in chunk]
+        fold = Fold.resume(config.policy, bandit.salt, loaded, seq, model.learned, past)
+        return cls(bandit, branch, config, fold)
+
+    def compare_since(self, config_version: int) -> None:
+        """Compare with the branch that is live since this configuration; anew if that is another one."""
+        if config_version != self._compared_since:
+            self._compared_since, self.comparison = config_version, Comparison()
+            self._predicted.clear()
+
+    def count(self, until: datetime) -> None:
+        """Count what was predicted of decisions that were due before `until`; all of them are settled."""
+        self._predicted.sort()
+        ready = bisect_left(self._predicted, until, key=lambda predicted: predicted.due_at)
+        for one in self._predicted[:ready]:
+            self.comparison = self.comparison.add(one.weight, one.scaled_reward, one.largest)
+        del self._predicted[:ready]
+
+    def learn(self, entries: Sequence[LogEntry]) -> None:
+        """Learn the next entries of the log."""
+        for entry in entries:
+            self._predict(entry)
+            event = _event(entry, self.branch, self.config)
+            if event is None:
+                self.fold.pass_over(entry.seq)
+                self.passed_over += 1
+            else:
+                self.fold.learn(event)
+
+    async def advance(
+        self, connection: Connection, configs: ConfigCache, through: int, *, chunk: int = 1_000
+    ) -> None:
+        """Learn the log through `through`."""
+        async for entries in training.log(connection, configs, self.branch, self.fold.seq, through, chunk):
+            self.learn(entries)
+
+    async def publish(self, connection: Connection) -> ModelVersion:
+        """Write the branch's next version.
+
+        Raises:
+            ModelRefusedError: its weights are no longer finite; the fold must be thrown away.
+        """
+        weights = self.fold.to_bytes()
+        model = ModelVersion(
+            bandit_key=self.bandit.bandit_key,
+            model_version=await models.next_version(connection, self.bandit.bandit_key),
+            branch=self.branch.branch,
+            parent=self.branch.newest_version or self.branch.beside,
+            config_version=self.branch.config_version,
+            trained_through_seq=self.fold.seq,
+            learned=self.fold.policy.learned,
+            sha256=hashlib.sha256(weights).hexdigest(),
+            weights_sha256=vw.weights_sha256(weights, self.config.policy),
+            vw_version=vw.VERSION,
+            vw_arguments=" ".join(vw.arguments(self.config.policy)),
+            created_at=datetime.now(UTC),
+        )
+        comparison = msgspec.json.encode((self._compared_since, self.comparison))
+        await models.publish(connection, model, weights, comparison)
+        self.branch = msgspec.structs.replace(
+            self.branch, newest_version=model.model_version, trained_through=self.fold.seq
+        )
+        return model
+
+    def close(self) -> None:
+        """Free the model."""
+        self.fold.close()
+
+    def _predict(self, entry: LogEntry) -> None:
+        """Note what the branch, or the baseline, would have done where something else was served."""
+        decision, branch = entry.decision, self.branch
+        if (
+            decision.mode != "online"
+            or decision.config_version < (self._compared_since or 0)
+            or decision.decided_at < self._predicted_from
+        ):
+            return
+        policy: Policy
+        if branch.state == "candidate" and entry.seq > branch.held_out_after:
+            policy = self.fold.policy
+        elif branch.state == "live" and branch.replaced is not None:
+            policy = FixedPolicy(self.bandit.config.baseline_action)
+        else:
+            return
+        target = policy.distribution(decision.asked.context, decision.offered)
+        weights = [t / p if p else math.inf for t, p in zip(target, decision.pmf, strict=True) if t]
+        self._predicted.append(
+            _Predicted(
+                due_at=entry.due_at,
+                decision_id=decision.decision_id,
+                weight=target[decision.chosen] / decision.probability,
+                scaled_reward=rewards.scale(self.config.reward, entry.reward),
+                largest=max(weights),
+            )
+        )
+
+
+def compared(state: bytes) -> tuple[int | None, Comparison]:
+    """What a branch was compared with, as the configuration since which that is live, and the comparison."""
+    return msgspec.json.decode(state, type=tuple[int | None, Comparison])
+
+
+def _event(entry: LogEntry, branch: Branch, config: BanditConfig) -> TrainingEvent | None:
+    """A line of the training log as the branch learns it; None: not at all."""
+    decision = entry.decision
+    if branch.without_subjects and decision.asked.subject in branch.without_subjects:
+        return None
+    return TrainingEvent(
+        seq=entry.seq,
+        context=decision.asked.context,
+        actions=decision.offered,
+        chosen=decision.chosen,
+        probability=decision.probability,
+        scaled_reward=rewards.scale(config.reward, entry.reward),
+    )
+
+
+async def _config(
+    connection: Connection, configs: ConfigCache, bandit_key: str, config_version: int
+) -> BanditConfig:
+    pair = (bandit_key, config_version)
+    return (await configs.get(connection, [pair]))[pair]
+
+
+async def refolded(
+    connection: Connection, configs: ConfigCache, bandit: Bandit, model: ModelVersion, *, chunk: int = 1_000
+) -> BranchFold:
+    """The branch of `model` as it stood at that version, from the nearest version whose bytes are kept."""
+    branch = next(b for b in await models.branches(connection, bandit.bandit_key) if b.branch == model.branch)
+    nearest = await models.nearest_kept(connection, model)
+    try:
+        if nearest is None:
+            raise ModelRefusedError("none is kept")
+        taken = await BranchFold.resume(connection, configs, bandit, branch, nearest)
+    except ModelRefusedError:
+        taken = await BranchFold.begin(connection, configs, bandit, branch)
+    await taken.advance(connection, configs, model.trained_through_seq, chunk=chunk)
+    return taken

@@ -1,0 +1,174 @@
+"""Use case: fold a log again, with rewards that came late, another reward definition, or less of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from bandit import rewards, versions, vw
+from bandit.branches import BranchFold
+from bandit.db import bandits, models, training
+from bandit.db import rewards as reward_events
+from bandit.db.bandits import ConfigCache
+from bandit.db.pool import Connection, Database
+from bandit.db.training import LogEntry
+from bandit.errors import InvalidInputError
+from bandit.types import Bandit, BanditConfig, Value
+
+_CHUNK = 2_000
+Progress = Callable[[int, int], None]
+
+
+class Rebuilt(Value, frozen=True, kw_only=True):
+    """What came of folding the log again."""
+
+    bandit_key: str
+    #: The last place of the log that was folded.
+    through: int
+    #: Events of subjects left out; the others were learned.
+    left_out: int
+    #: Events whose reward is another than the live branch learned: late, corrected, or defined otherwise.
+    revised: int
+    #: How long folding took, in seconds.
+    seconds: float
+    weights_sha256: str
+    #: The live branch's version that has learned the same events with the same rewards; None: there is none.
+    same_as: int | None
+    #: Whether its weights are the same, with difference 0.0; None: there is nothing to compare with.
+    equal: bool | None
+    #: The version under which the result was published as a candidate.
+    published: int | None
+
+
+async def rebuild(
+    database: Database,
+    bandit_key: str,
+    *,
+    through: int | None = None,
+    reward_definition: int | None = None,
+    without_subjects: Sequence[str] = (),
+    publish: bool = False,
+    progress: Progress = lambda *_: None,
+) -> Rebuilt:
+    """Fold the log under the policy in force; each reward is settled again from its events, late ones too.
+
+    What the live branch leaves out stays left out.
+
+    `reward_definition` is a configuration version whose definition all rewards are settled by; by default
+    each by the one it was settled by first. `progress` hears how many events were folded, and of how many.
+
+    Raises:
+        NotFoundError: no such bandit or configuration version.
+        InvalidInputError: the log does not go as far as `through`.
+        BrokenLogError: the log is not whole.
+    """
+    async with database.snapshot() as connection:
+        bandit = await bandits.get(connection, bandit_key)
+        live = await versions.live(connection, bandit_key)
+        end = await training.end(connection, bandit_key)
+        through = end if through is None else through
+        if not 0 < through <= end:
+            raise InvalidInputError(
+                f"through: expected a place of the training log, which goes to {end}, got {through}.",
+                target="through",
+            )
+        defined = None
+        config_version = live.config_version
+        if reward_definition is not None:
+            defined = (await bandits.get(connection, bandit_key, config_version=reward_definition)).config
+        learns = (await bandits.get(connection, bandit_key, config_version=config_version)).config
+        if defined is not None:
+            learns = msgspec.structs.replace(
+                learns, reward=defined.reward, default_reward=defined.default_reward
+            )
+        branch = models.begun(
+            bandit_key, 0, "candidate" if publish else "retired", config_version, "rebuilt",
+            beside=live.newest_version,
+            held_out_after=versions.held_out_after(through),
+            without_subjects=sorted({*live.without_subjects, *without_subjects}),
+        )  # fmt: skip
+        folded = BranchFold.anew(bandit, branch, learns)
+        folded.compare_since(live.live_since_config or 0)
+        began = time.perf_counter()
+        revised: list[tuple[int, float]] = []
+        configs = ConfigCache()
+        try:
+            progress(0, through)
+            async for entries in training.log(connection, configs, live, 0, through, _CHUNK):
+                settled = await _settled_again(connection, configs, bandit, defined, entries)
+                revised += [
+                    (now.seq, now.reward)
+                    for was, now in zip(entries, settled, strict=True)
+                    if now.reward != was.reward
+                ]
+                folded.learn(settled)
+                progress(folded.fold.seq, through)
+            folded.count(await training.settled_until(connection, bandit_key))
+            seconds = time.perf_counter() - began
+            sha256 = vw.weights_sha256(folded.fold.to_bytes(), learns.policy)
+            alike = not revised and branch.without_subjects == live.without_subjects
+            alike &= defined is None or versions.same_learning(learns, bandit.config)
+            same = await models.on_branch(connection, live, through) if alike else None
+            published = None
+            if publish:
+                published = await _publish(database, folded, revised, reward_definition)
+        finally:
+            folded.close()
+    return Rebuilt(
+        bandit_key=bandit_key,
+        through=through,
+        left_out=folded.passed_over,
+        revised=len(revised),
+        seconds=seconds,
+        weights_sha256=sha256,
+        same_as=same.model_version if same else None,
+        equal=same.weights_sha256 == sha256 if same else None,
+        published=published,
+    )
+
+
+async def _settled_again(
+    connection: Connection,
+    configs: ConfigCache,
+    bandit: Bandit,
+    defined: BanditConfig | None,
+    entries: Sequence[LogEntry],
+) -> list[LogEntry]:
+    events = await reward_events.for_decisions(connection, [e.decision.decision_id for e in entries])
+    known = await configs.get(connection, {(bandit.bandit_key, e.config_version) for e in entries})
+    settled = []
+    for entry in entries:
+        config = defined or known[bandit.bandit_key, entry.config_version]
+        found = events.get(entry.decision.decision_id, ())
+        reward = rewards.settle(config.reward, config.default_reward, found, until=entry.due_at)
+        settled.append(entry if reward == entry.reward else msgspec.structs.replace(entry, reward=reward))
+    return settled
+
+
+async def _publish(
+    database: Database,
+    folded: BranchFold,
+    revised: Sequence[tuple[int, float]],
+    reward_definition: int | None,
+) -> int:
+    """Keep the result as the candidate; the learner takes it on from there."""
+    bandit_key = folded.bandit.bandit_key
+    reason = f"rebuilt through {folded.fold.seq}"
+    async with database.transaction() as connection:
+        bandit = await bandits.get(connection, bandit_key, lock=True)
+        config_version = folded.branch.config_version
+        if reward_definition is not None:
+            reason += f" with the reward definition of configuration {reward_definition}"
+            config_version = await bandits.next_config_version(connection, bandit_key)
+            beside = msgspec.structs.replace(bandit, config=folded.config, config_version=config_version)
+            await bandits.insert_config(connection, beside)
+        if folded.branch.without_subjects:
+            reason += f" without {len(folded.branch.without_subjects)} subject(s)"
+        folded.branch = await versions.begin_candidate(
+            connection, bandit_key, config_version, reason,
+            without_subjects=frozenset(folded.branch.without_subjects),
+        )  # fmt: skip
+        await models.revise(connection, folded.branch, revised)
+        return (await folded.publish(connection)).model_version

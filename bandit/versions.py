@@ -1,0 +1,139 @@
+"""Which branch is live: begin one beside it, promote one, roll back to a version.
+
+A configuration in force always names the policy that serves: whoever changes the live branch writes a new
+configuration version with that branch's policy.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from bandit.db import bandits, models
+from bandit.db.pool import CHANGED, WORK, Connection, notify
+from bandit.errors import ConflictError
+from bandit.exploration import learned_alike
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion
+
+#: A candidate is compared with the live branch on this last share of the log, and on what comes after.
+_HELD_OUT, _HELD_OUT_AT_MOST = 0.2, 100_000
+
+
+def held_out_after(end: int) -> int:
+    """The place in a log of `end` events after which events are predicted before they are learned.
+
+    >>> held_out_after(1_000)
+    800
+    """
+    return end - min(round(_HELD_OUT * end), _HELD_OUT_AT_MOST)
+
+
+def same_learning(one: BanditConfig, other: BanditConfig) -> bool:
+    """Whether both learn the same weights from the same log, so that one model does for both."""
+    policy = msgspec.structs.replace(one.policy, exploration=other.policy.exploration)
+    return (
+        policy == other.policy
+        and one.reward.clip == other.reward.clip
+        and learned_alike(one.policy.exploration, other.policy.exploration)
+    )
+
+
+async def live(connection: Connection, bandit_key: str) -> Branch:
+    """The bandit's live branch."""
+    return next(b for b in await models.branches(connection, bandit_key) if b.state == "live")
+
+
+async def begin_candidate(
+    connection: Connection,
+    bandit_key: str,
+    config_version: int,
+    reason: str,
+    *,
+    without_subjects: frozenset[str] = frozenset(),
+) -> Branch:
+    """Begin a branch beside the live one; a candidate that is there already makes room for it.
+
+    It learns the rewards that the live branch learned, and leaves out what that leaves out. The bandit was
+    read with `lock=True`.
+    """
+    everything = await models.branches(connection, bandit_key)
+    beside = next(b for b in everything if b.state == "live")
+    branch = models.begun(
+        bandit_key,
+        await models.next_branch(connection, bandit_key),
+        "candidate",
+        config_version,
+        reason,
+        beside=beside.newest_version,
+        held_out_after=held_out_after(beside.trained_through),
+        without_subjects=sorted({*beside.without_subjects, *without_subjects}),
+    )
+    for earlier in everything:
+        if earlier.state == "candidate":
+            await models.set_state(
+                connection, earlier, "retired", f"made room for candidate branch {branch.branch}"
+            )
+    await models.insert_branch(connection, branch)
+    await models.inherit_revisions(connection, beside, branch)
+    await notify(connection, WORK, bandit_key)
+    return branch
+
+
+async def promote(connection: Connection, bandit: Bandit, model: ModelVersion, reason: str) -> Bandit:
+    """Make the version's branch live: its newest version is served, and it goes on learning.
+
+    The bandit was read with `lock=True`.
+    """
+    await models.pin(connection, bandit.bandit_key, None)
+    return await _go_live(connection, bandit, model, reason, returning=False)
+
+
+async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion, reason: str) -> Bandit:
+    """Serve exactly this version until something is promoted; learning goes on beside it.
+
+    The bandit was read with `lock=True`.
+
+    Raises:
+        ConflictError: its bytes are no longer kept.
+    """
+    if await models.nearest_kept(connection, model) != model:
+        raise ConflictError(
+            f"model_version: expected a version whose bytes are kept, got {model.model_version}, whose bytes "
+            f"were pruned. Fold it again: segbandit rebuild --bandit {bandit.bandit_key} --through "
+            f"{model.trained_through_seq} --publish, then promote what that gives.",
+            target="model_version",
+        )
+    await models.pin(connection, bandit.bandit_key, model.model_version)
+    return await _go_live(connection, bandit, model, reason, returning=True)
+
+
+async def return_to(connection: Connection, bandit: Bandit, branch: Branch, reason: str) -> Bandit:
+    """Make a branch live that was live before, at its newest version, for good: nothing follows it back."""
+    model = await models.lineage(connection, bandit.bandit_key, branch.newest_version)
+    await models.pin(connection, bandit.bandit_key, None)
+    return await _go_live(connection, bandit, model, reason, returning=True)
+
+
+async def _go_live(
+    connection: Connection, bandit: Bandit, model: ModelVersion, reason: str, *, returning: bool
+) -> Bandit:
+    everything = await models.branches(connection, bandit.bandit_key)
+    old = next(b for b in everything if b.state == "live")
+    new = next(b for b in everything if b.branch == model.branch)
+    if new.branch != old.branch:
+        policy = (
+            await bandits.get(connection, bandit.bandit_key, config_version=model.config_version)
+        ).config.policy
+        bandit = msgspec.structs.replace(
+            bandit,
+            config=msgspec.structs.replace(bandit.config, policy=policy),
+            config_version=await bandits.next_config_version(connection, bandit.bandit_key),
+        )
+        await bandits.update(connection, bandit)
+        await models.set_state(connection, old, "retired", f"branch {new.branch} went live: {reason}")
+        await models.set_state(
+            connection, new, "live", reason,
+            live_since_config=bandit.config_version, replaced=None if returning else old.branch,
+        )  # fmt: skip
+    await notify(connection, CHANGED, bandit.bandit_key)
+    await notify(connection, WORK, bandit.bandit_key)
+    return bandit
