@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-learning slow clean
+.PHONY: run test lint types check bench bench-learning slow faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -22,6 +22,10 @@ types: $(VENV)/.dev
 # What takes minutes: 200,000 decisions through one process.
 slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow -s
+
+# Twenty kills of learner, API workers, PostgreSQL and network under load; SEGBANDIT_FAULTS_SEED=7 for others.
+faults: $(VENV)/.dev
+	$(BIN)/pytest -m faults -s
 
 # Figures, each beside its baseline from the same run; see benchmarks/.
 bench: bench-learning

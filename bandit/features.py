@@ -125,11 +125,21 @@ def encode(context: Features, actions: Sequence[Action]) -> list[str]:
     ['shared |c:0.601040764 age@5:0.598802618 age@6:0.401197382 |c/device:0.601040764 os=i%7Cos',
      '|a #id=a%20b #segment=new']
     """
-    return ["shared " + _context(context), *(encode_action(action) for action in actions)]
+    return [encode_context(context), *map(encode_action, actions)]
 
 
 def encode_action(action: Action) -> str:
-    """The line of one action: who it is, its segment and its features."""
+    """The line of one action: who it is, its segment and its features.
+
+    Those of a catalogue come again and again, as the same objects, so each remembers its line.
+    """
+    line: str | None = action.__dict__.get("line")
+    if line is None:
+        line = action.__dict__["line"] = _action(action)
+    return line
+
+
+def _action(action: Action) -> str:
     identity = [f"#id={_escape(action.action_id)}"]
     if action.segment is not None:
         identity.append(f"#segment={_escape(action.segment)}")
@@ -144,58 +154,64 @@ def size(features: Features) -> int:
     >>> size({"age": 30, "device": {"os": "ios", "tags": ["a", "b"]}})
     4
     """
-    return sum(
-        size(value) if isinstance(value, dict) else len(value) if isinstance(value, list) else 1
-        for value in features.values()
-    )
+    fields = 0
+    for value in features.values():
+        if isinstance(value, dict):
+            fields += size(value)
+        else:
+            fields += len(value) if isinstance(value, list) else 1
+    return fields
 
 
-def _context(context: Features) -> str:
+def encode_context(context: Features) -> str:
+    """The shared line of a decision."""
     spaces = _namespaces(context)
     fields = size(context)
     scale = min(max(_CONTEXT_NORM / math.sqrt(fields), _SMALLEST_SCALE), 1.0) if fields else 1.0
     root = CONTEXT if fields <= MAX_CROSSED else WIDE_CONTEXT
-    return _line(root, {"": [], **spaces}, f":{scale:.9g}")
+    return "shared " + _line(root, {"": [], **spaces}, f":{scale:.9g}")
 
 
 def _line(root: str, spaces: dict[str, list[str]], scale: str = "") -> str:
-    return " ".join(
-        f"|{root}{name}{scale}" + "".join(f" {token}" for token in spaces[name]) for name in spaces
-    )
+    return " ".join([" ".join([f"|{root}{name}{scale}", *tokens]) for name, tokens in spaces.items()])
 
 
 def _namespaces(features: Features) -> dict[str, list[str]]:
     """Tokens by namespace: the empty one for what stands at the top, "/name" for each object in it."""
     spaces: dict[str, list[str]] = {}
+    top: list[str] = []
     for key, value in features.items():
         if isinstance(value, dict):
-            if inner := list(_tokens("", value)):
+            inner: list[str] = []
+            _add_all(inner, "", value)
+            if inner:
                 spaces["/" + _escape(key)] = inner
         else:
-            spaces.setdefault("", []).extend(_leaf(_escape(key), value))
+            if "" not in spaces:
+                spaces[""] = top
+            _add(top, _escape(key), value)
     return spaces
 
 
-def _tokens(prefix: str, features: Features) -> Iterator[str]:
+def _add_all(tokens: list[str], prefix: str, features: Features) -> None:
     for key, value in features.items():
         name = prefix + _escape(key)
         if isinstance(value, dict):
-            yield from _tokens(name + "/", value)
+            _add_all(tokens, name + "/", value)
         else:
-            yield from _leaf(name, value)
+            _add(tokens, name, value)
 
 
-def _leaf(name: str, value: Any) -> Iterator[str]:
+def _add(tokens: list[str], name: str, value: Any) -> None:
     if isinstance(value, str):
-        yield f"{name}={_escape(value)}"
-    elif isinstance(value, bool):
-        yield f"{name}=true" if value else f"{name}=false"
+        tokens.append(f"{name}={_escape(value)}")
+    elif value is True or value is False:
+        tokens.append(f"{name}=true" if value else f"{name}=false")
     elif isinstance(value, list):
-        for item in value:
-            yield f"{name}={_escape(item)}"
+        tokens.extend([f"{name}={_escape(item)}" for item in value])
     else:
         for knot, weight in hats(value):
-            yield f"{name}@{knot}" if weight == 1.0 else f"{name}@{knot}:{weight:.9g}"
+            tokens.append(f"{name}@{knot}" if weight == 1.0 else f"{name}@{knot}:{weight:.9g}")
 
 
 def hats(number: float) -> list[tuple[int, float]]:
@@ -211,8 +227,11 @@ def hats(number: float) -> list[tuple[int, float]]:
     at = math.copysign(2.0 * size if size <= 1.0 else 2.0 + math.log(size), number)
     knot = math.floor(at)
     upper = at - knot
-    weights = [(knot, 1.0 - upper), (knot + 1, upper)]
-    return [(each, weight) for each, weight in weights if weight >= _SMALLEST]
+    if upper < _SMALLEST:
+        return [(knot, 1.0 - upper)]
+    if upper > 1.0 - _SMALLEST:
+        return [(knot + 1, upper)]
+    return [(knot, 1.0 - upper), (knot + 1, upper)]
 
 
 def _escape(text: str) -> str:

@@ -37,8 +37,8 @@ class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Base of all values: immutable, keyword-only, closed to unknown fields."""
 
 
-class Action(Value, frozen=True, kw_only=True):
-    """One thing that can be chosen.
+class Action(Value, frozen=True, kw_only=True, dict=True):
+    """One thing that can be chosen. (`dict`: `features` remembers its encoding with it.)
 
     >>> Action(action_id="hero-a", segment="newcomers").enabled
     True

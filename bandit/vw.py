@@ -11,12 +11,13 @@ import re
 import struct
 import tempfile
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import pylibvw
 import vowpalwabbit
 
 from bandit import features
@@ -24,6 +25,8 @@ from bandit.errors import InvalidInputError, ModelRefusedError
 from bandit.types import Action, Bag, Cover, Features, PolicySettings, RegCB
 
 VERSION: str = vowpalwabbit.__version__
+#: The binding below the package's own methods, which spend as long on wrapping each line as it does on work.
+_native = pylibvw.vw
 
 #: Raw options that a policy may carry, with the form of their value. None may name a file or a socket, and
 #: each must resume exactly: --l1 and --l2 are out, because saving rounds what they have put off; so is
@@ -164,11 +167,12 @@ def _expected_head(command: tuple[str, ...]) -> tuple[_Head, int]:
     return head, len(data) - head.weights_at
 
 
-def _without_seed(options: Sequence[str]) -> list[str]:
-    """Bagging saves where its generator stands; that is the one option that may differ."""
-    seed = [i for i, option in enumerate(options[:-1]) if option == "--random_seed"]
-    dropped = {at for i in seed if options[i + 1].isdigit() for at in (i, i + 1)}
-    return [option for i, option in enumerate(options) if i not in dropped]
+def _fixed(options: Sequence[str]) -> list[str]:
+    """The options without the one that may differ: bagging saves where its generator stands."""
+    at = [i for i in range(len(options) - 1) if options[i] == "--random_seed" and options[i + 1].isdigit()]
+    if "--bag" not in options or len(at) != 1:
+        return list(options)
+    return [*options[: at[0]], *options[at[0] + 2 :]]
 
 
 def weights_sha256(data: bytes, settings: PolicySettings) -> str:
@@ -195,7 +199,7 @@ def _check_head(data: bytes, settings: PolicySettings) -> None:
         found = _head(data)
     except struct.error as error:
         raise ModelRefusedError(f"expected a Vowpal Wabbit model, got {len(data)} other bytes.") from error
-    if found.form != expected.form or _without_seed(found.options) != _without_seed(expected.options):
+    if found.form != expected.form or _fixed(found.options) != _fixed(expected.options):
         raise ModelRefusedError(
             f"expected a model of Vowpal Wabbit {VERSION} with the options {' '.join(expected.options)}, got "
             f"{' '.join(found.options)[:500]} in form {found.form}. Nothing was loaded; rebuild from the log."
@@ -273,7 +277,7 @@ class Model:
         Raises:
             ModelRefusedError: what came is no distribution over these actions.
         """
-        raw = self._workspace.predict(lines)
+        raw = self._run(_native.predict_multi, lines)
         total = math.fsum(raw)
         if (
             len(raw) != len(lines) - 1
@@ -291,7 +295,7 @@ class Model:
         Raises:
             ModelRefusedError: what came are not as many finite numbers.
         """
-        raw = self._workspace.predict(lines)
+        raw = self._run(_native.predict_multi, lines)
         if len(raw) != len(lines) - 1 or not math.isfinite(math.fsum(raw)):
             raise ModelRefusedError(
                 f"expected {len(lines) - 1} finite expected rewards, got {len(raw)}: {raw[:5]}."
@@ -309,15 +313,23 @@ class Model:
         """What `learn` takes: the outcome `scaled_reward` in [0, 1] of the action at index `chosen`."""
         label = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} "
         if not self._whole_choice:
-            shared, line = features.encode(context, (actions[chosen],))
-            return [shared, label + line]
+            return [features.encode_context(context), label + features.encode_action(actions[chosen])]
         lines = features.encode(context, actions)
         lines[chosen + 1] = label + lines[chosen + 1]
         return lines
 
     def learn(self, labelled: list[str]) -> None:
         """Learn one outcome, as `labelled` gave it."""
-        self._workspace.learn(labelled)
+        self._run(_native.learn_multi, labelled)
+
+    def _run(self, operation: Callable[[Any, Any], None], lines: list[str]) -> list[float]:
+        examples = _native._parse(self._workspace, "\n".join(lines))
+        try:
+            operation(self._workspace, examples)
+            scores: list[float] = examples[0].get_action_scores()
+            return scores
+        finally:  # what is not finished leaks
+            _native._finish_example_multi_ex(self._workspace, examples)
 
     def weights(self) -> dict[tuple[int, int], float]:
         """Every non-zero weight and optimizer value by (index, offset), to compare two models exactly.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -15,12 +13,9 @@ from rich.table import Table
 from api.body import convert, parse
 from api.schemas import BanditCreate, bandit_answer
 from bandit import catalogue
-from bandit.db.pool import Database
-from bandit.settings import Settings
-from cli.service import DataDir, migrated, prepared
+from cli.service import DataDir, migrated, prepared, with_database
 
 app = typer.Typer(help="List, show and create bandits.", no_args_is_help=True)
-T = TypeVar("T")
 Key = Annotated[str, typer.Argument(help="The bandit's key.")]
 
 
@@ -31,7 +26,7 @@ def list_(data_dir: DataDir = None) -> None:
     Example: segbandit bandits list
     """
     table = Table("bandit", "version", "mode", "exploration", "actions", "state")
-    for bandit in _with_database(prepared(data_dir), catalogue.listed):
+    for bandit in with_database(prepared(data_dir), catalogue.listed):
         table.add_row(
             bandit.bandit_key,
             str(bandit.config_version),
@@ -49,7 +44,7 @@ def show(bandit_key: Key, data_dir: DataDir = None) -> None:
 
     Example: segbandit bandits show hero
     """
-    bandit = _with_database(prepared(data_dir), lambda database: catalogue.get(database, bandit_key))
+    bandit = with_database(prepared(data_dir), lambda database: catalogue.get(database, bandit_key))
     Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
 
 
@@ -74,19 +69,7 @@ def create(
     else:
         raise typer.BadParameter("expected --action (one or more) or --config FILE, got neither.")
     wanted = convert({**fields, "bandit_key": bandit_key}, BanditCreate)
-    bandit = _with_database(
+    bandit = with_database(
         migrated(data_dir), lambda database: catalogue.create(database, bandit_key, wanted.config())
     )
     Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
-
-
-def _with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
-    async def run() -> T:
-        database = Database(settings.database_url or "", size=1)
-        await database.open()
-        try:
-            return await use(database)
-        finally:
-            await database.close()
-
-    return asyncio.run(run())

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from bandit import logs
 from bandit.errors import SegbanditError
-from cli import bandits, demo, replay_live, service
+from cli import bandits, demo, models, proofs, replay_live, service
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -25,7 +25,10 @@ app.command()(service.learner)
 app.command()(service.migrate)
 app.command()(demo.demo)
 app.command()(replay_live.replay_live)
+app.command()(proofs.audit)
+app.command()(proofs.rebuild)
 app.add_typer(bandits.app, name="bandits")
+app.add_typer(models.app, name="models")
 
 
 @app.command()

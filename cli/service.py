@@ -13,10 +13,10 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import structlog
 import typer
@@ -24,11 +24,13 @@ import uvicorn
 
 from api.app import create_app
 from bandit.db import embedded, schema
+from bandit.db.pool import Database
 from bandit.errors import SetupError
 from bandit.learner import Learner
 from bandit.settings import Settings
 
 _log = structlog.get_logger()
+T = TypeVar("T")
 #: The first start makes a database, which takes some seconds; a slow disk may take longer.
 _START_SECONDS = 60.0
 
@@ -66,6 +68,20 @@ def migrated(data_dir: Path | None, *, mind: bool = False) -> Settings:
     settings = prepared(data_dir, mind=mind)
     schema.migrate(settings.database_url or "")
     return settings
+
+
+def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -> T:
+    """Use the database and close it."""
+
+    async def run() -> T:
+        database = Database(settings.database_url or "", size=2)
+        await database.open()
+        try:
+            return await use(database)
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
 
 
 def migrate(data_dir: DataDir = None) -> None:

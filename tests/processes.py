@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -27,9 +28,16 @@ class Running:
     @property
     def learner(self) -> psutil.Process:
         """The learner process that serve minds."""
-        return next(
-            child for child in psutil.Process(self.process.pid).children() if "learner" in child.cmdline()
-        )
+        return self._children("learner")[0]
+
+    @property
+    def workers(self) -> list[psutil.Process]:
+        """The API processes, where there are several."""
+        return self._children("--multiprocessing-fork")
+
+    def _children(self, word: str) -> list[psutil.Process]:
+        alive = [c for c in psutil.Process(self.process.pid).children() if c.status() != psutil.STATUS_ZOMBIE]
+        return [child for child in alive if word in child.cmdline()]
 
 
 def free_port() -> int:
@@ -61,3 +69,15 @@ def serving(database_url: str, *options: str, **settings: Any) -> Iterator[Runni
     finally:
         process.terminate()
         process.wait(timeout=20)
+
+
+@contextmanager
+def minded_database(folder: Path) -> Iterator[str]:
+    """An embedded PostgreSQL whose minder, a process of its own, starts it again whenever it dies."""
+    code = "import sys, pathlib; from bandit.db import embedded; "
+    code += "print(embedded.start(pathlib.Path(sys.argv[1]), mind=True), flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", code, str(folder)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as minder:
+        assert minder.stdout is not None
+        yield next(line for line in minder.stdout if line.startswith("postgresql://")).strip()
+        minder.communicate(timeout=20)

@@ -217,6 +217,12 @@ async def every(
         yield from_row(row, known[pair]), _sealed(row)
 
 
+def _is_own(decision_id: str, decided_at: datetime) -> bool:
+    """Whether the id is one that the service gave; quicker than `time_of`, for rows of ours."""
+    milliseconds = round(decided_at.timestamp() * 1000)
+    return decision_id[14:15] == "7" and decision_id[:8] + decision_id[9:13] == f"{milliseconds:012x}"
+
+
 def _json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
@@ -225,7 +231,6 @@ def from_row(row: Any, config: BanditConfig) -> Decision:
     """A row of `decisions` that was made under `config`."""
     actions = None if row["actions"] is None else _decode_actions(row["actions"])
     choice = row["logged_choice"]
-    own_time = time_of(row["decision_id"])
     positions = row["positions"] or list(range(len(row["pmf"])))
     all_actions = actions or config.actions
     return Decision(
@@ -237,7 +242,7 @@ def from_row(row: Any, config: BanditConfig) -> Decision:
             context=msgspec.json.decode(row["context"]),
             actions=actions,
             excluded_actions=row["excluded_actions"],
-            decision_id=None if own_time == row["decided_at"] else row["decision_id"],
+            decision_id=None if _is_own(row["decision_id"], row["decided_at"]) else row["decision_id"],
             deferred=row["deferred"],
             logged_choice=None if choice is None else _decode_choice(choice),
         ),
