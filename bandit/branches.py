@@ -23,7 +23,7 @@ from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
 from bandit.db.training import LogEntry
 from bandit.errors import ModelRefusedError
-from bandit.fold import Fold
+from bandit.fold import Fold, relearned_from
 from bandit.policy import FixedPolicy, Policy
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
@@ -101,7 +101,7 @@ class BranchFold:
         loaded = vw.Model.from_bytes(await models.weights(connection, model), model.sha256, config.policy)
         seq = model.trained_through_seq
         past: list[TrainingEvent | None] = []
-        after = max(0, seq - config.policy.relearn_window) if config.policy.relearn else seq
+        after = max(0, seq - relearned_from(config.policy))
         async for chunk in training.log(connection, configs, branch, after, seq):
             past += [_event(entry, branch, config) for entry in chunk]
         fold = Fold.resume(config.policy, bandit.salt, loaded, seq, model.learned, past)
@@ -113,13 +113,20 @@ class BranchFold:
             self._compared_since, self.comparison = config_version, Comparison()
             self._predicted.clear()
 
-    def count(self, until: datetime) -> None:
-        """Count what was predicted of decisions that were due before `until`; all of them are settled."""
+    async def count(self, connection: Connection, until: datetime) -> None:
+        """Count what was predicted of decisions that were due before `until`; all of them are settled.
+
+        Only what is published is counted: what is learned again after a crash is predicted again.
+        """
+        if self.fold.seq != self.branch.trained_through:
+            return
         self._predicted.sort()
         ready = bisect_left(self._predicted, until, key=lambda predicted: predicted.due_at)
         for one in self._predicted[:ready]:
             self.comparison = self.comparison.add(one.weight, one.scaled_reward, one.largest)
         del self._predicted[:ready]
+        if ready:
+            await models.save_comparison(connection, self.branch, self._comparison_state())
 
     def learn(self, entries: Sequence[LogEntry]) -> None:
         """Learn the next entries of the log."""
@@ -160,12 +167,14 @@ class BranchFold:
             vw_arguments=" ".join(vw.arguments(self.config.policy)),
             created_at=datetime.now(UTC),
         )
-        comparison = msgspec.json.encode((self._compared_since, self.comparison))
-        await models.publish(connection, model, weights, comparison)
+        await models.publish(connection, model, weights)
         self.branch = msgspec.structs.replace(
             self.branch, newest_version=model.model_version, trained_through=self.fold.seq
         )
         return model
+
+    def _comparison_state(self) -> bytes:
+        return msgspec.json.encode((self._compared_since, self.comparison))
 
     def close(self) -> None:
         """Free the model."""

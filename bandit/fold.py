@@ -27,6 +27,11 @@ def relearn_count(settings: PolicySettings, fields: int) -> int:
     return min(max((fields - _FIELDS_LEARNED_ONCE) // _FIELDS_PER_RELEARNED, 0), settings.relearn)
 
 
+def relearned_from(settings: PolicySettings) -> int:
+    """From how many last events of the log those that are relearned are drawn; so many are kept at hand."""
+    return settings.relearn_window if settings.relearn else 0
+
+
 class Fold:
     """A model and how far in the training log it has come.
 
@@ -48,7 +53,7 @@ class Fold:
         #: How far in the training log it has come; 0 before the first event.
         self.seq = seq
         #: The last events as the model learns them, oldest first; None for one that was passed over.
-        self._past: deque[list[str] | None] = deque(maxlen=settings.relearn_window)
+        self._past: deque[list[str] | None] = deque(maxlen=relearned_from(settings))
 
     @classmethod
     def start(cls, settings: PolicySettings, salt: str) -> Fold:
@@ -65,13 +70,13 @@ class Fold:
         learned: int,
         past: Iterable[TrainingEvent | None],
     ) -> Fold:
-        """Go on after `seq`; `past` are the events up to `seq`, the last `relearn_window` at least.
+        """Go on after `seq`; `past` are the events up to `seq`, the last `relearned_from` at least.
 
         None stands for an event that was passed over; `learned` counts what was learned and relearned.
         """
         fold = cls(settings, salt, model, seq, learned)
         fold._past.extend(None if event is None else fold._labelled(event) for event in past)
-        expected = min(seq, settings.relearn_window)
+        expected = min(seq, relearned_from(settings))
         if len(fold._past) != expected:
             raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
         return fold

@@ -135,14 +135,14 @@ class Learner:
             else:
                 settled = await self._settle_batch(connection, live, since)
             settled_until = await training.settled_until(connection, bandit_key)
-            live.count(settled_until)
+            await live.count(connection, settled_until)
             await self._judge_live(connection, live)
         if "candidate" in branches:  # in a transaction of its own: the live branch does not wait for it
             async with connection.transaction():
                 candidate = await self._fold_of(connection, bandit, branches["candidate"], branches["live"])
                 if candidate.fold.seq < live.fold.seq:
                     await self._catch_up(connection, candidate, live.fold.seq)
-                candidate.count(settled_until)
+                await candidate.count(connection, settled_until)
                 await self._judge_candidate(connection, candidate)
         return settled
 

@@ -105,7 +105,6 @@ async def rebuild(
                 ]
                 folded.learn(settled)
                 progress(folded.fold.seq, through)
-            folded.count(await training.settled_until(connection, bandit_key))
             seconds = time.perf_counter() - began
             sha256 = vw.weights_sha256(folded.fold.to_bytes(), learns.policy)
             alike = not revised and branch.without_subjects == live.without_subjects
@@ -171,4 +170,6 @@ async def _publish(
             without_subjects=frozenset(folded.branch.without_subjects),
         )  # fmt: skip
         await models.revise(connection, folded.branch, revised)
-        return (await folded.publish(connection)).model_version
+        published = await folded.publish(connection)
+        await folded.count(connection, await training.settled_until(connection, bandit_key))
+        return published.model_version

@@ -168,7 +168,8 @@ def main() -> None:
     console.print(
         f"rebuild {found['events_per_s']:,.0f} events/s; bare VW {found['bare_vw_per_s']:,.0f}/s with a line "
         f"per action (ratio {found['ratio']:.2f}, {found['ratio_range'][0]:.2f} to "
-        f"{found['ratio_range'][1]:.2f}), {found['bare_vw_two_lines_per_s']:,.0f}/s with two lines (ratio {found['ratio_to_two_lines']:.2f})",
+        f"{found['ratio_range'][1]:.2f}), {found['bare_vw_two_lines_per_s']:,.0f}/s with two lines "
+        f"(ratio {found['ratio_to_two_lines']:.2f})",
         highlight=False,
     )
     OUTPUT.parent.mkdir(exist_ok=True)

@@ -52,8 +52,8 @@ def audit(
 ) -> None:
     """Make logged decisions again from the log, and compare bit for bit.
 
-    The exit code is 1 if something differs, and the first difference is named. With --all every model version is folded again from the training log as well, and compared with what was
-    published.
+    The exit code is 1 if something differs, and the first difference is named. With --all every model version
+    is folded again from the training log as well, and compared with what was published.
 
     Example: segbandit audit --bandit hero --sample 1000
     """

@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,13 +47,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(database_url: str, *options: str, **settings: Any) -> Iterator[Running]:
-    """`segbandit serve` on a free port, ready; stopped with the block."""
+def serving(database_url: str, *options: str, log: Path | None = None, **settings: Any) -> Iterator[Running]:
+    """`segbandit serve` on a free port, ready; stopped with the block. Its words go to `log`, if given."""
     port = free_port()
     environment = os.environ | {"DATABASE_URL": database_url}
     environment |= {f"SEGBANDIT_{name.upper()}": str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "cli.main", "serve", "--port", str(port), *options]
-    process = subprocess.Popen(command, env=environment)
+    with log.open("a") if log else nullcontext() as words:
+        process = subprocess.Popen(command, env=environment, stderr=words)
     url = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):
@@ -72,12 +73,16 @@ def serving(database_url: str, *options: str, **settings: Any) -> Iterator[Runni
 
 
 @contextmanager
-def minded_database(folder: Path) -> Iterator[str]:
+def minded_database(folder: Path, *, log: Path) -> Iterator[str]:
     """An embedded PostgreSQL whose minder, a process of its own, starts it again whenever it dies."""
     code = "import sys, pathlib; from bandit.db import embedded; "
     code += "print(embedded.start(pathlib.Path(sys.argv[1]), mind=True), flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(folder)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as minder:
+    pipe = subprocess.PIPE
+    with (
+        log.open("a") as words,
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=words, text=True) as minder,
+    ):
         assert minder.stdout is not None
-        yield next(line for line in minder.stdout if line.startswith("postgresql://")).strip()
-        minder.communicate(timeout=20)
+        address = next(line for line in minder.stdout if line.startswith("postgresql://"))
+        yield address.strip()  # the end of its input, with the block, is the end of the minder

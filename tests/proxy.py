@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
 
@@ -23,6 +24,13 @@ class Network:
         user = self._parts.username or "postgres"
         password = f":{self._parts.password}" if self._parts.password else ""
         return f"postgresql://{user}{password}@127.0.0.1:{self.port}{self._parts.path}"
+
+    async def __aenter__(self) -> Self:
+        await self.mend()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.cut()
 
     async def mend(self) -> None:
         """Forward (again), first what was held up."""

@@ -115,6 +115,16 @@ async def comparisons(connection: Connection, bandit_key: str) -> dict[int, byte
     return {row["branch"]: row["comparison"].encode() for row in rows}
 
 
+async def save_comparison(connection: Connection, branch: Branch, state: bytes) -> None:
+    """Keep the state of the branch's comparison."""
+    await connection.execute(
+        "UPDATE model_branches SET comparison = $3 WHERE bandit_key = $1 AND branch = $2",
+        branch.bandit_key,
+        branch.branch,
+        state.decode(),
+    )
+
+
 async def inherit_revisions(connection: Connection, of: Branch, heir: Branch) -> None:
     """Let a new branch learn the rewards that another one learned."""
     await connection.execute(
@@ -152,20 +162,17 @@ async def next_version(connection: Connection, bandit_key: str) -> int:
     return int(number)
 
 
-async def publish(
-    connection: Connection, model: ModelVersion, weights: bytes, comparison: bytes | None
-) -> None:
+async def publish(connection: Connection, model: ModelVersion, weights: bytes) -> None:
     """Write the newest version of a branch and, when the transaction commits, tell every process."""
     row = msgspec.structs.asdict(model) | {"weights": weights}
     await connection.copy_records_to_table("model_versions", columns=list(row), records=[tuple(row.values())])
     await connection.execute(
-        """UPDATE model_branches SET newest_version = $3, trained_through = $4, comparison = $5
+        """UPDATE model_branches SET newest_version = $3, trained_through = $4
            WHERE bandit_key = $1 AND branch = $2""",
         model.bandit_key,
         model.branch,
         model.model_version,
         model.trained_through_seq,
-        comparison and comparison.decode(),
     )
     await notify(connection, CHANGED, model.bandit_key)
 

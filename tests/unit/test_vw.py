@@ -6,6 +6,7 @@ import struct
 from collections.abc import Callable
 
 import pytest
+import vowpalwabbit
 
 from bandit import vw
 from bandit.errors import InvalidInputError, ModelRefusedError
@@ -95,7 +96,7 @@ def test_a_thousand_changed_models_are_refused_before_vw_sees_them(monkeypatch: 
     vw.Model.from_bytes(data, sha256, PolicySettings()).close()
     settled = PolicySettings()
     vw.Model.untrained(settled).close()
-    monkeypatch.setattr(vw.vowpalwabbit, "Workspace", None)  # whoever opens one now fails otherwise
+    monkeypatch.setattr(vowpalwabbit, "Workspace", None)  # whoever opens one now fails otherwise
     rng = random.Random(1)
     refused = 0
     while refused < 500:  # the hash is that of the bytes as they were written

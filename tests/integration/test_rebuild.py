@@ -1,0 +1,153 @@
+"""The log folded again: the same, or with what has become known since."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx2
+import pytest
+
+from bandit import audit
+from bandit.db import models
+from bandit.db.pool import Connection, Database
+from bandit.errors import BrokenLogError, InvalidInputError, NotFoundError
+from bandit.rebuild import rebuild
+from tests.conftest import Step
+from tests.integration.helpers import create, decide, logged, reward
+from tests.integration.test_branches import overview, patch, states, switch
+from tests.integration.test_learner import (
+    TERMINAL,
+    assert_newest_model_is_the_fold_of_its_log,
+    play,
+)
+
+
+async def history(client: httpx2.AsyncClient, learn: Step, rounds: int = 40) -> list[str]:
+    """Decisions d-0, d-1, ... of four subjects in turn, settled in two batches by one reward each."""
+    await create(client, policy={"relearn": 3, "relearn_window": 20}, **TERMINAL)
+    ids = []
+    for i in range(rounds):
+        fields = {f"f{j}": (i * j % 7) / 7 for j in range(20)}
+        made = await decide(
+            client, decision_id=f"d-{i}", subject=f"s-{i % 4}", context={"x": i / 40, **fields}
+        )
+        ids.append(made["decision_id"])
+        value = float(made["action"]["action_id"] == "b")
+        await reward(client, made["decision_id"], value=value, event_id=f"e-{i}")
+        if i == rounds // 2:
+            await learn()
+    await learn()
+    return ids
+
+
+async def test_the_log_folded_again_gives_the_weights_that_serve(
+    client: httpx2.AsyncClient, database: Database, learn: Step
+) -> None:
+    await history(client, learn)
+    seen: list[tuple[int, int]] = []
+    found = await rebuild(database, "hero", progress=lambda *told: seen.append(told))
+    assert (found.through, found.revised, found.left_out) == (40, 0, 0)
+    assert (found.same_as, found.equal, found.published) == (2, True, None)
+    assert (seen[0], seen[-1]) == ((0, 40), (40, 40))
+    part = await rebuild(database, "hero", through=21)
+    assert (part.same_as, part.equal) == (1, True)
+    between = await rebuild(database, "hero", through=30)
+    assert (between.same_as, between.equal) == (None, None)
+    assert len({found.weights_sha256, part.weights_sha256, between.weights_sha256}) == 3
+
+
+async def test_late_and_corrected_rewards_enter(
+    client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
+) -> None:
+    await history(client, learn)
+    plain = await rebuild(database, "hero")
+    corrected = (await logged(client, "d-3"))["settled"]["reward"]
+    answer = await reward(client, "d-3", value=1.0 - corrected, event_id="c-3", corrects="e-3")
+    assert "rebuilt" in answer["detail"]
+    settled = (await logged(client, "d-5"))["settled"]["reward"]
+    await reward(client, "d-5", value=1.0, event_id="late", occurred_at="2026-01-01T00:00:00Z")
+    found = await rebuild(database, "hero", publish=True)
+    assert found.revised == 1 + (settled == 0.0)
+    assert found.weights_sha256 != plain.weights_sha256
+    assert found.same_as is None
+    assert (await logged(client, "d-3"))["settled"]["reward"] == corrected, "the log stays as it was"
+    assert states(await overview(client)) == ["live", "candidate"]
+    await play(client, 10)
+    while await learn():
+        pass  # the learner takes the candidate up from its snapshot
+    await switch(client, found.published or 0, "promote")
+    newest = await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert (newest.branch, newest.trained_through_seq) == (2, 50)
+    again = await rebuild(database, "hero")
+    assert (again.revised, again.equal, again.same_as) == (0, True, newest.model_version)
+    await models.prune(connection, keep=0, every=1_000)
+    assert (await audit.audit_everything(database, "hero")).difference is None
+
+
+async def test_a_subject_can_be_left_out_for_good(
+    client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
+) -> None:
+    await history(client, learn)
+    found = await rebuild(database, "hero", without_subjects=["s-1"], publish=True)
+    assert (found.left_out, found.equal) == (10, None)
+    assert found.weights_sha256 != (await rebuild(database, "hero")).weights_sha256
+    await switch(client, found.published or 0, "promote")
+    for i in range(8):
+        made = await decide(client, subject=f"s-{i % 4}", context={f"g{j}": j * i / 100 for j in range(20)})
+        await reward(client, made["decision_id"])
+    while await learn():
+        pass
+    newest = await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert newest.trained_through_seq == 48
+    again = await rebuild(database, "hero")
+    assert (again.left_out, again.equal) == (12, True), "what the live branch leaves out stays left out"
+    await patch(client, policy={"learning_rate": 0.5})
+    await learn()
+    await learn()
+    candidate = (await overview(client))["branches"][2]
+    assert candidate["without_subjects"] == ["s-1"]
+    assert (await audit.audit_everything(database, "hero")).difference is None
+
+
+async def test_rewards_can_be_settled_by_another_definition(
+    client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
+) -> None:
+    await history(client, learn)
+    changed = await patch(client, reward={"kinds": {"reward": {"weight": 0.5}}})
+    assert changed["candidate"] is None, "what a kind weighs is no matter of policy"
+    assert (await rebuild(database, "hero")).equal, "each by the definition it was settled by"
+    found = await rebuild(database, "hero", reward_definition=2, publish=True)
+    paid = await connection.fetchval("SELECT count(*) FROM training_log WHERE reward > 0")
+    assert found.revised == paid > 0
+    candidate = (await overview(client))["branches"][1]
+    assert "reward definition of configuration 2" in candidate["reason"]
+    await switch(client, found.published or 0, "promote")
+    await play(client, 3)
+    await learn()
+    await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert (await audit.audit_everything(database, "hero")).difference is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"through": 41}, InvalidInputError),
+        ({"reward_definition": 7}, NotFoundError),
+        ({"bandit_key": "nobody"}, NotFoundError),
+    ],
+)
+async def test_what_cannot_be_rebuilt_is_refused(
+    client: httpx2.AsyncClient, database: Database, learn: Step, asked: dict[str, Any], error: type[Exception]
+) -> None:
+    await history(client, learn)
+    with pytest.raises(error):
+        await rebuild(database, **({"bandit_key": "hero"} | asked))
+
+
+async def test_a_log_with_a_hole_is_refused(
+    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
+) -> None:
+    await history(client, learn)
+    await connection.execute("DELETE FROM decisions WHERE decision_id = 'd-9'")
+    with pytest.raises(BrokenLogError, match="place 10 of the training log"):
+        await rebuild(database, "hero")
