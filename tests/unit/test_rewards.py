@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,3 +68,19 @@ def test_default_unknown_kinds_late_events_and_clipping() -> None:
 @given(st.floats(-10, 10))
 def test_scaling_stays_in_the_unit_interval(reward: float) -> None:
     assert 0.0 <= rewards.scale(RewardDefinition(clip=(-3, 5)), reward) <= 1.0
+
+
+def correction(of: str, value: float, minute: float, name: str) -> ReceivedEvent:
+    return msgspec.structs.replace(event("ignored", value, minute, name), corrects=of)
+
+
+def test_a_correction_takes_the_place_of_what_it_corrects_whenever_it_comes() -> None:
+    events = [event("click", 1, 1, "a"), event("click", 3, 2, "b"), event("buy", 99, 3, "c")]
+    assert settle(DEFINITION, events) == 2 + 6 + 5
+    assert settle(DEFINITION, [*events, correction("b", 1, 500, "x")]) == 2 + 2 + 5
+    assert settle(DEFINITION, [*events, correction("c", 0, 500, "x")]) == 2 + 6, "a fixed value too"
+    both = [correction("b", 7, 500, "y"), correction("b", 0, 501, "x")]
+    assert settle(DEFINITION, [*both, *events]) == 2 + 5, "the one that occurred last stands"
+    assert settle(DEFINITION, [correction("nothing", 9, 1, "x")]) == 0.5
+    other = msgspec.structs.replace(correction("b", 0, 1, "x"), source="another")
+    assert settle(DEFINITION, [*events, other]) == 2 + 6 + 5, "of its own source only"
