@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -24,7 +25,7 @@ from bandit.db.pool import AWAY, WORK, Connection, NotMigratedError, connect
 from bandit.db.training import Due, LogEntry
 from bandit.errors import ModelRefusedError, UnavailableError
 from bandit.settings import Settings
-from bandit.types import Bandit, Branch
+from bandit.types import Bandit, Branch, BranchState
 
 _log = structlog.get_logger()
 #: Signals older than this are looked at only in a full sweep, every so often.
@@ -51,8 +52,8 @@ class Learner:
         self._wake = asyncio.Event()
         #: Whether some bandit had more to do than one round.
         self._behind = False
-        #: For each bandit that failed: when to try again, and the pause after that.
-        self._failed: dict[str, tuple[float, float]] = {}
+        #: For each branch that failed: when to try again, and the pause after that.
+        self._failed: dict[tuple[str, BranchState], tuple[float, float]] = {}
         self._swept = self._kept_house = float("-inf")
 
     async def run(self) -> None:
@@ -106,27 +107,42 @@ class Learner:
             self._swept = time.monotonic()
         since = datetime.min.replace(tzinfo=UTC) if sweep else datetime.now(UTC) - _RECENT
         learned, self._behind = 0, False
-        for bandit_key in await training.bandits_with_work(connection, signals_since=since):
-            retry_at, pause = self._failed.get(bandit_key, (0.0, _FIRST_PAUSE))
-            if time.monotonic() < retry_at or not await self._lock(connection, bandit_key):
-                continue
-            try:
-                count = await self._step_bandit(connection, bandit_key, since)
-                self._failed.pop(bandit_key, None)
-                learned += count
-            except (asyncio.CancelledError, *AWAY):
-                self._drop(bandit_key)  # what it learned was rolled back
-                raise
-            except Exception as error:  # one bandit's failure, whatever it is, must not stop the others
-                self._drop(bandit_key)
-                self._failed[bandit_key] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
-                _log.error("bandit not learned", bandit_key=bandit_key, retry_in=pause, exc_info=error)
+        work = await training.bandits_with_work(connection, signals_since=since)
+        for bandit_key, has_candidate in work.items():
+            if await self._lock(connection, bandit_key):
+                learned += await self._guarded(
+                    bandit_key, "live", self._step_live(connection, bandit_key, since)
+                )
+                if has_candidate:
+                    await self._guarded(bandit_key, "candidate", self._step_candidate(connection, bandit_key))
         return learned
 
-    async def _step_bandit(self, connection: Connection, bandit_key: str, since: datetime) -> int:
+    async def _guarded(self, bandit_key: str, state: BranchState, work: Coroutine[Any, Any, int]) -> int:
+        """Do the work; one branch's failure, whatever it is, must not stop the others: it waits."""
+        failing = (bandit_key, state)
+        retry_at, pause = self._failed.get(failing, (0.0, _FIRST_PAUSE))
+        if time.monotonic() < retry_at:
+            work.close()
+            return 0
+        try:
+            done = await work
+            self._failed.pop(failing, None)
+        except (asyncio.CancelledError, *AWAY):
+            self._drop(bandit_key)  # what it learned was rolled back
+            raise
+        except Exception as error:
+            self._drop(bandit_key)
+            self._failed[failing] = (time.monotonic() + pause, min(2 * pause, _LONGEST_PAUSE))
+            _log.error(
+                "branch not learned", bandit_key=bandit_key, branch=state, retry_in=pause, exc_info=error
+            )
+            return 0
+        return done
+
+    async def _step_live(self, connection: Connection, bandit_key: str, since: datetime) -> int:
+        """Settle what is due and learn it, in one transaction; how many decisions."""
         async with connection.transaction():
-            bandit = await bandits.get(connection, bandit_key)
-            branches = {b.state: b for b in await models.branches(connection, bandit_key)}
+            bandit, branches = await self._read(connection, bandit_key)
             live = await self._fold_of(connection, bandit, branches["live"], branches["live"])
             end = await training.end(connection, bandit_key)
             settled = 0
@@ -134,17 +150,28 @@ class Learner:
                 await self._catch_up(connection, live, end)
             else:
                 settled = await self._settle_batch(connection, live, since)
-            settled_until = await training.settled_until(connection, bandit_key)
-            await live.count(connection, settled_until)
+            await live.count(connection, await training.settled_until(connection, bandit_key))
             await self._judge_live(connection, live)
-        if "candidate" in branches:  # in a transaction of its own: the live branch does not wait for it
-            async with connection.transaction():
-                candidate = await self._fold_of(connection, bandit, branches["candidate"], branches["live"])
-                if candidate.fold.seq < live.fold.seq:
-                    await self._catch_up(connection, candidate, live.fold.seq)
-                await candidate.count(connection, settled_until)
-                await self._judge_candidate(connection, candidate)
         return settled
+
+    async def _step_candidate(self, connection: Connection, bandit_key: str) -> int:
+        """Let the candidate learn what it is behind; the live branch does not wait for this transaction."""
+        async with connection.transaction():
+            bandit, branches = await self._read(connection, bandit_key)
+            if "candidate" not in branches:
+                return 0
+            candidate = await self._fold_of(connection, bandit, branches["candidate"], branches["live"])
+            if candidate.fold.seq < branches["live"].trained_through:
+                await self._catch_up(connection, candidate, branches["live"].trained_through)
+            await candidate.count(connection, await training.settled_until(connection, bandit_key))
+            await self._judge_candidate(connection, candidate)
+        return 0
+
+    async def _read(
+        self, connection: Connection, bandit_key: str
+    ) -> tuple[Bandit, dict[BranchState, Branch]]:
+        bandit = await bandits.get(connection, bandit_key)
+        return bandit, {b.state: b for b in await models.branches(connection, bandit_key)}
 
     async def _settle_batch(self, connection: Connection, live: BranchFold, since: datetime) -> int:
         """Settle what is due, append it to the log, learn it, publish."""

@@ -46,6 +46,7 @@ class Network:
             self._server = None
         for writer in list(self._writers):
             writer.transport.abort()
+        self._passing.set()  # what is held up has nowhere to go any more
         for writer in list(self._writers):
             with suppress(OSError):
                 await writer.wait_closed()

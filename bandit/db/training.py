@@ -34,10 +34,15 @@ class LogEntry(Value, frozen=True, kw_only=True):
     decision: Decision
 
 
-async def bandits_with_work(connection: Connection, *, signals_since: datetime) -> list[str]:
-    """Keys of bandits that have something to settle, or a branch that has not learned all of the log."""
+async def bandits_with_work(connection: Connection, *, signals_since: datetime) -> dict[str, bool]:
+    """Keys of bandits that have something to settle, or a branch that has not learned all of the log.
+
+    With each, whether it has a candidate.
+    """
     rows = await connection.fetch(
-        """SELECT b.bandit_key FROM bandits b
+        """SELECT w.bandit_key, EXISTS (SELECT FROM model_branches c WHERE c.bandit_key = w.bandit_key
+                                         AND c.state = 'candidate') AS has_candidate FROM (
+           SELECT b.bandit_key FROM bandits b
            WHERE EXISTS (SELECT FROM unsettled u WHERE u.bandit_key = b.bandit_key AND u.due_at <= now())
            UNION
            SELECT u.bandit_key FROM reward_signals s
@@ -48,10 +53,11 @@ async def bandits_with_work(connection: Connection, *, signals_since: datetime) 
            UNION
            SELECT b.bandit_key FROM model_branches b
            WHERE b.state <> 'retired' AND b.trained_through <
-                 (SELECT max(trained_through) FROM model_branches o WHERE o.bandit_key = b.bandit_key)""",
+                 (SELECT max(trained_through) FROM model_branches o WHERE o.bandit_key = b.bandit_key)
+           ) AS w""",
         signals_since,
     )
-    return [row["bandit_key"] for row in rows]
+    return {row["bandit_key"]: row["has_candidate"] for row in rows}
 
 
 async def due(

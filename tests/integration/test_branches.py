@@ -299,3 +299,22 @@ async def test_a_promoted_branch_that_earns_less_than_the_baseline_is_rolled_bac
     await learn()
     assert (await overview(client))["branches"][0]["trained_through"] == 300
     await assert_everything_comes_out_the_same(database)
+
+
+async def test_a_candidate_that_fails_does_not_stop_the_live_branch(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await play(client, 5)
+    await learn()
+    await patch(client, policy={"learning_rate": 0.5})
+    await connection.execute(
+        """UPDATE bandit_configs SET config = replace(config::text, '"vw_arguments":[]',
+           '"vw_arguments":["--ftrl_alpha=e"]')::json WHERE config_version = 2"""
+    )
+    await play(client, 5)
+    assert await learn() == 5
+    await play(client, 5)
+    assert await learn() == 5
+    found = await overview(client)
+    assert (found["branches"][0]["trained_through"], found["branches"][1]["trained_through"]) == (15, 0)
