@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-learning slow faults clean
+.PHONY: run test lint types check bench bench-learning bench-rebuild slow faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -28,10 +28,13 @@ faults: $(VENV)/.dev
 	$(BIN)/pytest -m faults -s
 
 # Figures, each beside its baseline from the same run; see benchmarks/.
-bench: bench-learning
+bench: bench-learning bench-rebuild
 
 bench-learning: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.learning
+
+bench-rebuild: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.rebuild
 
 check: lint types test
 

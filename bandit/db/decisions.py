@@ -231,8 +231,9 @@ def from_row(row: Any, config: BanditConfig) -> Decision:
     """A row of `decisions` that was made under `config`."""
     actions = None if row["actions"] is None else _decode_actions(row["actions"])
     choice = row["logged_choice"]
+    everything = actions or config.actions
     positions = row["positions"] or list(range(len(row["pmf"])))
-    all_actions = actions or config.actions
+    all_of_them = row["positions"] is None and len(everything) == len(positions)
     return Decision(
         decision_id=row["decision_id"],
         bandit_key=row["bandit_key"],
@@ -246,7 +247,7 @@ def from_row(row: Any, config: BanditConfig) -> Decision:
             deferred=row["deferred"],
             logged_choice=None if choice is None else _decode_choice(choice),
         ),
-        offered=[all_actions[position] for position in positions],
+        offered=everything if all_of_them else [everything[position] for position in positions],
         positions=positions,
         pmf=row["pmf"],
         chosen=row["chosen"],
