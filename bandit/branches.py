@@ -113,13 +113,15 @@ class BranchFold:
             self._compared_since, self.comparison = config_version, Comparison()
             self._predicted.clear()
 
-    async def count(self, connection: Connection, until: datetime) -> None:
-        """Count what was predicted of decisions that were due before `until`; all of them are settled.
+    async def count(self, connection: Connection) -> None:
+        """Count what was predicted of decisions before which all others are settled too.
 
         Only what is published is counted: what is learned again after a crash is predicted again.
         """
-        if self.fold.seq != self.branch.trained_through:
+        if not self._predicted or self.fold.seq != self.branch.trained_through:
             return
+        bandit = self.bandit
+        until = await training.settled_until(connection, bandit.bandit_key, bandit.config.reward_wait)
         self._predicted.sort()
         ready = bisect_left(self._predicted, until, key=lambda predicted: predicted.due_at)
         for one in self._predicted[:ready]:

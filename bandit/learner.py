@@ -150,7 +150,7 @@ class Learner:
                 await self._catch_up(connection, live, end)
             else:
                 settled = await self._settle_batch(connection, live, since)
-            await live.count(connection, await training.settled_until(connection, bandit_key))
+            await live.count(connection)
             await self._judge_live(connection, live)
         return settled
 
@@ -163,7 +163,7 @@ class Learner:
             candidate = await self._fold_of(connection, bandit, branches["candidate"], branches["live"])
             if candidate.fold.seq < branches["live"].trained_through:
                 await self._catch_up(connection, candidate, branches["live"].trained_through)
-            await candidate.count(connection, await training.settled_until(connection, bandit_key))
+            await candidate.count(connection)
             await self._judge_candidate(connection, candidate)
         return 0
 

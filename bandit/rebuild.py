@@ -171,5 +171,5 @@ async def _publish(
         )  # fmt: skip
         await models.revise(connection, folded.branch, revised)
         published = await folded.publish(connection)
-        await folded.count(connection, await training.settled_until(connection, bandit_key))
+        await folded.count(connection)
         return published.model_version

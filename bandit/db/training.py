@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
@@ -11,6 +11,10 @@ from bandit.db.pool import Connection
 from bandit.db.seals import seal
 from bandit.errors import BrokenLogError
 from bandit.types import Branch, Decision, Settlement, Value
+
+
+#: From decision to commit it takes less, in seconds.
+_BEING_MADE = 1.0
 
 
 class Due(Value, frozen=True, kw_only=True):
@@ -86,11 +90,15 @@ async def due(
     return [Due(**row) for row in rows]
 
 
-async def settled_until(connection: Connection, bandit_key: str) -> datetime:
-    """All decisions of the bandit that were due before this time are settled."""
+async def settled_until(connection: Connection, bandit_key: str, reward_wait: float) -> datetime:
+    """All decisions of the bandit that are due before this time are settled, by their window or before.
+
+    Decisions that are being made just now, of which the database does not know yet, are due later.
+    """
     until: datetime = await connection.fetchval(
-        "SELECT least(now() - interval '1 second', min(due_at)) FROM unsettled WHERE bandit_key = $1",
+        "SELECT least(now() + $2, min(due_at)) FROM unsettled WHERE bandit_key = $1",
         bandit_key,
+        timedelta(seconds=reward_wait - _BEING_MADE),
     )
     return until
 
