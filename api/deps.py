@@ -17,6 +17,9 @@ from bandit.errors import SetupError
 from bandit.feedback import Feedback
 from bandit.settings import Settings
 
+#: How long to wait at the start until changes are heard of.
+_LISTEN_SECONDS = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -38,7 +41,8 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
     servings = Servings(database, settings.poll_seconds)
     refreshing = asyncio.create_task(servings.run())
     try:
-        await servings.listening.wait()
+        with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served
+            await asyncio.wait_for(servings.listening.wait(), _LISTEN_SECONDS)
         yield Process(database, Decider(database), Feedback(database), servings)
     finally:
         refreshing.cancel()

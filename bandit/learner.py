@@ -21,7 +21,7 @@ from bandit.branches import BranchFold
 from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import AWAY, WORK, Connection, NotMigratedError, connect
+from bandit.db.pool import AWAY, LONG_PATIENCE, WORK, Connection, NotMigratedError, connect
 from bandit.db.training import Due, LogEntry
 from bandit.errors import ModelRefusedError, UnavailableError
 from bandit.settings import Settings
@@ -31,7 +31,7 @@ _log = structlog.get_logger()
 #: Signals older than this are looked at only in a full sweep, every so often.
 _RECENT = timedelta(minutes=1)
 _SWEEP_SECONDS = 30.0
-_HOUSEKEEPING_SECONDS = 3_600.0
+_HOUSEKEEPING_SECONDS, _HOUSEKEEPING_AGAIN_SECONDS = 3_600.0, 60.0
 #: A bandit that fails is tried again after so many seconds, doubling.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 #: Branches kept in memory; the others are taken up again from their last snapshot.
@@ -54,13 +54,21 @@ class Learner:
         self._behind = False
         #: For each branch that failed: when to try again, and the pause after that.
         self._failed: dict[tuple[str, BranchState], tuple[float, float]] = {}
-        self._swept = self._kept_house = float("-inf")
+        self._swept = float("-inf")
 
     async def run(self) -> None:
         """Learn for ever; when the database goes away, take up again when it is back."""
+        keeping_house = asyncio.create_task(self._keep_house())
+        try:
+            await self._learn()
+        finally:
+            keeping_house.cancel()
+            await asyncio.gather(keeping_house, return_exceptions=True)
+
+    async def _learn(self) -> None:
         while True:
             try:
-                connection = await connect(self._url)
+                connection = await connect(self._url, holds_locks=True)
             except UnavailableError as error:
                 _log.warning("database away", error=error.message)
                 await asyncio.sleep(1.0)
@@ -84,21 +92,33 @@ class Learner:
         while True:
             began = time.monotonic()
             self._wake.clear()
-            if began - self._kept_house > _HOUSEKEEPING_SECONDS:
-                await schema.ensure_partitions(connection)
-                await training.drop_spent_signals(connection)
-                await models.prune(
-                    connection,
-                    keep=self._settings.keep_snapshots,
-                    every=self._settings.keep_every_snapshot,
-                )
-                self._kept_house = began
             await self.step(connection)
             if self._behind:
                 continue
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), self._settings.poll_seconds)
             await asyncio.sleep(max(0.0, began + self._settings.publish_seconds - time.monotonic()))
+
+    async def _keep_house(self) -> None:
+        """Look after partitions, signals and snapshots, on its own connection: it may take a while."""
+        while True:
+            pause = _HOUSEKEEPING_SECONDS
+            try:
+                connection = await connect(self._url, patience=LONG_PATIENCE)
+                try:
+                    await schema.ensure_partitions(connection)
+                    await training.drop_spent_signals(connection)
+                    await models.prune(
+                        connection,
+                        keep=self._settings.keep_snapshots,
+                        every=self._settings.keep_every_snapshot,
+                    )
+                finally:
+                    await connection.close(timeout=1)
+            except Exception as error:  # whatever it is, there is time to try again
+                pause = _HOUSEKEEPING_AGAIN_SECONDS
+                _log.warning("housekeeping put off", error=str(error))
+            await asyncio.sleep(pause)
 
     async def step(self, connection: Connection) -> int:
         """Settle and learn one batch of what is due in every bandit that is ours; how many decisions."""

@@ -24,7 +24,7 @@ import uvicorn
 
 from api.app import create_app
 from bandit.db import embedded, schema
-from bandit.db.pool import Database
+from bandit.db.pool import LONG_PATIENCE, Database
 from bandit.errors import SetupError
 from bandit.learner import Learner
 from bandit.settings import Settings
@@ -74,7 +74,7 @@ def with_database(settings: Settings, use: Callable[[Database], Awaitable[T]]) -
     """Use the database and close it."""
 
     async def run() -> T:
-        database = Database(settings.database_url or "", size=2)
+        database = Database(settings.database_url or "", size=2, patience=LONG_PATIENCE)
         await database.open()
         try:
             return await use(database)

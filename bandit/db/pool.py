@@ -18,6 +18,7 @@ AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement sent to a server that is just dying
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
@@ -33,6 +34,21 @@ CHANGED = "segbandit_changed"
 WORK = "segbandit_work"
 
 
+#: How long a statement may take, in seconds, before the connection counts as dead: one that died without a
+#: word would keep its user waiting for ever. What looks through a whole log gets longer.
+PATIENCE, LONG_PATIENCE = 5.0, 3_600.0
+#: Of a connection that holds locks. The server drops it when it has been silent for so long, and with it the
+#: locks: only so can somebody else go on when its machine is gone.
+_LOCK_HOLDER = {
+    "idle_session_timeout": "5s",
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "6s",
+}
+
+
 def address(url: str) -> str:
     """The address as the driver wants it, whatever driver the user's form of it names.
 
@@ -42,10 +58,13 @@ def address(url: str) -> str:
     return re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
 
 
-async def connect(url: str) -> Connection:
+async def connect(url: str, *, holds_locks: bool = False, patience: float = PATIENCE) -> Connection:
     """One connection outside any pool, for whoever holds locks or listens."""
+    settings = _LOCK_HOLDER if holds_locks else {}
     try:
-        return await asyncpg.connect(address(url), timeout=10, command_timeout=600)
+        return await asyncpg.connect(
+            address(url), timeout=5, command_timeout=patience, server_settings=settings
+        )
     except AWAY as error:
         raise _unavailable(error) from error
 
@@ -53,23 +72,17 @@ async def connect(url: str) -> Connection:
 class Database:
     """A pool of connections. `open` before use, `close` after."""
 
-    def __init__(self, url: str, *, size: int) -> None:
+    def __init__(self, url: str, *, size: int, patience: float = PATIENCE) -> None:
         self.url = url
         self._size = size
+        self._patience = patience
         self._pool: asyncpg.Pool | None = None
 
     async def open(self) -> None:
-        """Connect.
-
-        Raises:
-            UnavailableError: no server answers there.
-        """
-        try:
-            self._pool = await asyncpg.create_pool(
-                address(self.url), min_size=1, max_size=self._size, timeout=10, command_timeout=60
-            )
-        except AWAY as error:
-            raise _unavailable(error) from error
+        """Make ready; connections are made when they are first needed, so the server may be away now."""
+        self._pool = await asyncpg.create_pool(
+            address(self.url), min_size=0, max_size=self._size, timeout=5, command_timeout=self._patience
+        )
 
     async def close(self) -> None:
         """Let running statements end, then disconnect."""
@@ -86,7 +99,7 @@ class Database:
         if self._pool is None:
             raise UnavailableError("expected an open database, got one that was never opened or is closed.")
         try:
-            async with self._pool.acquire() as connection:
+            async with self._pool.acquire(timeout=self._patience) as connection:
                 yield connection
         except AWAY as error:
             raise _unavailable(error) from error

@@ -14,7 +14,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
-from bandit.db.pool import Connection, address, connect
+from bandit.db.pool import LONG_PATIENCE, Connection, address, connect
 from bandit.errors import SetupError
 
 _log = structlog.get_logger()
@@ -53,7 +53,7 @@ def migrate(url: str) -> None:
 
 
 async def _prepare_partitions(url: str) -> None:
-    connection = await connect(url)
+    connection = await connect(url, patience=LONG_PATIENCE)
     await ensure_partitions(connection)
     await connection.close()
 

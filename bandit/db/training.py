@@ -12,7 +12,6 @@ from bandit.db.seals import seal
 from bandit.errors import BrokenLogError
 from bandit.types import Branch, Decision, Settlement, Value
 
-
 #: From decision to commit it takes less, in seconds.
 _BEING_MADE = 1.0
 

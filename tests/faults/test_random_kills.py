@@ -140,6 +140,7 @@ class Killer:
         await self.probe.decide([decision_id])
         await self.probe.report(decision_id, "order")
         while not await self.holds(_PUBLISHED, decision_id) or len(self.service.workers) < WORKERS:
+            assert not await self.holds(_TORN)
             await asyncio.sleep(0.05)
 
     async def holds(self, question: str, *arguments: Any) -> bool:
@@ -155,8 +156,12 @@ class Killer:
 
 _PUBLISHED = """SELECT EXISTS (SELECT FROM training_log t JOIN model_versions m USING (bandit_key)
     WHERE t.decision_id = $1 AND m.trained_through_seq >= t.seq)"""
-_ALL_SETTLED = """SELECT NOT EXISTS (SELECT FROM unsettled) AND (SELECT max(seq) FROM training_log)
-    = (SELECT max(trained_through_seq) FROM model_versions)"""
+#: At no moment is a decision both settled and waiting, or the log at another place than cursor and model.
+_TORN = """SELECT EXISTS (SELECT FROM training_log JOIN unsettled USING (decision_id))
+    OR (SELECT max(seq) FROM training_log) IS DISTINCT FROM
+       (SELECT max(trained_through_seq) FROM model_versions)
+    OR (SELECT coalesce(max(seq), 0) FROM training_log) <> (SELECT trained_through FROM model_branches)"""
+_ALL_SETTLED = "SELECT NOT EXISTS (SELECT FROM unsettled)"
 
 
 async def assert_database_holds(url: str, acknowledged: Acknowledged) -> int:
