@@ -258,7 +258,7 @@ def _comparison(overview: Overview, branch: Branch) -> ComparisonAnswer | None:
         return None
     low, high = overview.bandit.config.reward.clip
     return ComparisonAnswer(
-        difference="candidate - live" if branch.state == "candidate" else "baseline - live",
+        difference="baseline - live" if branch.state == "live" else "candidate - live",
         estimate=found.estimate * (high - low),
         low=found.low * (high - low),
         high=found.high * (high - low),

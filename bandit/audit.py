@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from bandit import decide, vw
+from bandit import decide, rewards, vw
 from bandit.branches import BranchFold, refolded
-from bandit.db import bandits, decisions, models, rewards, training
+from bandit.db import bandits, decisions, models, training
+from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError, ModelRefusedError, NotFoundError
@@ -137,57 +138,80 @@ class _Auditor:
         return report
 
     async def _log(self, report: AuditReport, progress: Progress) -> AuditReport:
-        """Every line of the training log is as it was written, and so are its decision's reward events."""
+        """Every line of the training log is as it was written, and its reward is what its events give."""
         end = await training.end(self._connection, self._bandit_key)
         for after in range(0, end, self._chunk):
             upto = min(after + self._chunk, end)
             progress("training log", after, end)
             lines = await training.lines(self._connection, self._bandit_key, after, upto)
-            if broken := next((line.seq for line in lines if not line.sealed), None):
-                return _with(report, _unsealed(f"training_log[{broken}]"))
-            ids = [line.decision_id for line in lines]
-            counted, unsealed = await rewards.unsealed(self._connection, ids)
-            if unsealed:
-                return _with(report, _unsealed(f"reward event {unsealed[0][1]} of source {unsealed[0][0]}"))
-            report = msgspec.structs.replace(
-                report, training_events=upto, reward_events=report.reward_events + counted
-            )
+            events = await reward_events.for_decisions(self._connection, [one.decision_id for one in lines])
+            versions = {(self._bandit_key, line.config_version) for line in lines if line.sealed}
+            configs = await self._configs.get(self._connection, versions)
+            for line in lines:
+                name = f"training_log[{line.seq}]"
+                if not line.sealed:
+                    return _with(report, _unsealed(name))
+                found = events.get(line.decision_id, [])
+                if len(found) < line.events:
+                    return _with(
+                        report,
+                        Difference(target=f"{name}: events", logged=line.events, recomputed=len(found)),
+                    )
+                config = configs[self._bandit_key, line.config_version]
+                again = rewards.settle(config.reward, config.default_reward, found, until=line.due_at)
+                if len(found) == line.events and again != line.reward:  # else some came later
+                    return _with(
+                        report, Difference(target=f"{name}: reward", logged=line.reward, recomputed=again)
+                    )
+            report = msgspec.structs.replace(report, training_events=upto)
         return report
 
     async def _models_and_decisions(self, report: AuditReport, progress: Progress) -> AuditReport:
-        by_version = _ByVersion(decisions.every(self._connection, self._configs, self._bandit_key))
         total = await decisions.count(self._connection, self._bandit_key)
+        by_version = _ByVersion(decisions.every(self._connection, self._configs, self._bandit_key))
         folds: dict[int, BranchFold] = {}
-        made = 0
+        versions: list[ModelVersion | None] = [None]
+        versions += [m for m, _ in reversed(await models.versions(self._connection, self._bandit_key))]
         try:
-            versions: list[ModelVersion | None] = [None]
-            versions += [m for m, _ in reversed(await models.versions(self._connection, self._bandit_key))]
             for model in versions:
-                policy = None
+                again = None
                 if model is not None:
-                    fold = await self._advanced(folds, model)
-                    if difference := await self._model_difference(model, fold):
+                    again = await self._advanced(folds, model)
+                    if difference := await self._model_difference(model, again):
                         return _with(report, difference)
-                    policy = (fold.fold.policy.model, model.learned)
-                number = model.model_version if model else 0
-                async for decision, sealed in by_version.of(number):
-                    if not sealed:
-                        return _with(report, _unsealed(f"decision {decision.decision_id}"))
-                    if difference := await self._decision_difference(decision, policy):
-                        return _with(report, difference)
-                    made += 1
-                    if made % 100 == 0:
-                        progress("decisions", made, total)
-                report = msgspec.structs.replace(report, decisions=made, model_versions=number)
-            if left := await by_version.left():
-                return _with(
-                    report, Difference(target=f"decision {left.decision_id}: model_version",
-                                       logged=left.model_version, recomputed="a version of the bandit"),
-                )  # fmt: skip
+                    report = msgspec.structs.replace(report, model_versions=report.model_versions + 1)
+                made = by_version.of(model.model_version if model else 0)
+                report = await self._decisions(report, made, again)
+                if report.difference is not None:
+                    return report
+                progress("decisions", report.decisions, total)
         finally:
             for fold in folds.values():
                 fold.close()
+        if left := await by_version.left():
+            return _with(
+                report, Difference(target=f"decision {left.decision_id}: model_version",
+                                   logged=left.model_version, recomputed="a version of the bandit"),
+            )  # fmt: skip
         return report
+
+    async def _decisions(
+        self, report: AuditReport, made: AsyncIterator[tuple[Decision, bool]], again: BranchFold | None
+    ) -> AuditReport:
+        """Make these decisions again with the model folded again; None: with the untrained one."""
+        ids = []
+        async for decision, sealed in made:
+            if not sealed:
+                return _with(report, _unsealed(f"decision {decision.decision_id}"))
+            if difference := await self._decision_difference(decision, again):
+                return _with(report, difference)
+            ids.append(decision.decision_id)
+        counted, unsealed = await reward_events.unsealed(self._connection, ids)
+        if unsealed:
+            return _with(report, _unsealed(f"reward event {unsealed[0][1]} of source {unsealed[0][0]}"))
+        return msgspec.structs.replace(
+            report, decisions=report.decisions + len(ids), reward_events=report.reward_events + counted
+        )
 
     async def _advanced(self, folds: dict[int, BranchFold], model: ModelVersion) -> BranchFold:
         """The branch of this version, folded from the beginning of the log as far as the version says."""
@@ -226,19 +250,17 @@ class _Auditor:
             return Difference(target=f"{name}: bytes", logged=kept_weights, recomputed=found)
         return None
 
-    async def _decision_difference(
-        self, decision: Decision, policy: tuple[vw.Model, int] | None
-    ) -> Difference | None:
-        bandit = await self._bandit(decision.config_version)
-        if policy is None:
-            serving = await self._as_of(decision.config_version, 0)
-            try:
-                return _difference(serving, decision)
-            finally:
-                serving.close()
-        model, learned = policy
-        rule = bandit.config.policy.exploration
-        return _difference(Serving(bandit, VwPolicy(model, rule, learned), decision.model_version), decision)
+    async def _decision_difference(self, decision: Decision, again: BranchFold | None) -> Difference | None:
+        if again is not None:
+            bandit = await self._bandit(decision.config_version)
+            folded = again.fold.policy
+            policy = VwPolicy(folded.model, bandit.config.policy.exploration, folded.learned)
+            return _difference(Serving(bandit, policy, decision.model_version), decision)
+        serving = await self._as_of(decision.config_version, 0)
+        try:
+            return _difference(serving, decision)
+        finally:
+            serving.close()
 
     async def _as_of(self, config_version: int, model_version: int) -> Serving:
         """The bandit as it was served under these versions; a pruned model is folded again from the log."""

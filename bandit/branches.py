@@ -72,7 +72,7 @@ class BranchFold:
         state = (await models.comparisons(connection, bandit.bandit_key)).get(branch.branch)
         if state is not None:
             taken._compared_since, taken.comparison = compared(state)
-            taken._predicted_from = model.created_at
+        taken._predicted_from = model.created_at
         return taken
 
     @classmethod

@@ -57,7 +57,7 @@ async def change(database: Database, bandit_key: str, fields: dict[str, Any]) ->
         bandit = await bandits.get(connection, bandit_key, lock=True)
         config = checked(msgspec.structs.replace(bandit.config, **fields))
         if fields.keys() & {"policy", "reward"}:
-            config = await _branched(connection, bandit, config)
+            config = await _branched(connection, bandit, config, policy_given="policy" in fields)
         if config != bandit.config:
             changed = msgspec.structs.replace(
                 bandit,
@@ -74,34 +74,41 @@ async def change(database: Database, bandit_key: str, fields: dict[str, Any]) ->
         return await bandits.get(connection, bandit_key)
 
 
-async def _branched(connection: Connection, bandit: Bandit, wanted: BanditConfig) -> BanditConfig:
-    """What of `wanted` is in force at once; where its policy must be learned first, a candidate is begun."""
-    live = await versions.live(connection, bandit.bandit_key)
-    if not live.newest_version:
+async def _branched(
+    connection: Connection, bandit: Bandit, wanted: BanditConfig, *, policy_given: bool
+) -> BanditConfig:
+    """What of `wanted` is in force at once; where something must be learned first, a candidate is begun."""
+    branches = {b.state: b for b in await models.branches(connection, bandit.bandit_key)}
+    live, candidate = branches["live"], branches.get("candidate")
+    if not live.newest_version or not (policy_given or wanted.reward.clip != bandit.config.reward.clip):
         return wanted
-    candidate = next(
-        (b for b in await models.branches(connection, bandit.bandit_key) if b.state == "candidate"), None
-    )
-    if versions.same_learning(bandit.config, wanted):
+    if bandit.candidate is not None and not policy_given:
+        wanted = msgspec.structs.replace(wanted, policy=bandit.candidate.policy)
+    learns = (await bandits.get(connection, bandit.bandit_key, config_version=live.config_version)).config
+    in_force = wanted
+    if not versions.same_policy(learns.policy, wanted.policy):
+        in_force = msgspec.structs.replace(wanted, policy=bandit.config.policy)
+    if versions.same_learning(learns, wanted):
         if candidate is not None:
             await models.set_state(
-                connection, candidate, "retired", "the policy was set back to the live one"
+                connection, candidate, "retired", "set back to what the live branch learns"
             )
-        return wanted
-    if candidate is not None:
-        learns = await bandits.get(connection, bandit.bandit_key, config_version=candidate.config_version)
-        if learns.config.policy == wanted.policy and versions.same_learning(learns.config, wanted):
-            return msgspec.structs.replace(wanted, policy=bandit.config.policy)
+        return in_force
     beside = msgspec.structs.replace(
-        bandit,
-        config=wanted,
-        config_version=await bandits.next_config_version(connection, bandit.bandit_key),
+        bandit, config=wanted, config_version=await bandits.next_config_version(connection, bandit.bandit_key)
     )
+    if candidate is not None:
+        known = await bandits.get(connection, bandit.bandit_key, config_version=candidate.config_version)
+        if versions.same_learning(known.config, wanted):
+            if known.config.policy != wanted.policy:  # it explores otherwise, and learns on
+                await bandits.insert_config(connection, beside)
+                await models.move_to_config(connection, candidate, beside.config_version)
+            return in_force
     await bandits.insert_config(connection, beside)
     await versions.begin_candidate(
         connection, bandit.bandit_key, beside.config_version, f"configuration {beside.config_version}"
     )
-    return msgspec.structs.replace(wanted, policy=bandit.config.policy)
+    return in_force
 
 
 async def _begin_again(connection: Connection, bandit: Bandit) -> None:

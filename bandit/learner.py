@@ -240,7 +240,11 @@ class Learner:
     async def _judge_live(self, connection: Connection, live: BranchFold) -> None:
         """Go back to the branch before, if the one that took its place earns less than the baseline."""
         found, bandit = live.comparison.interval(), live.bandit
-        if live.branch.replaced is not None and found.low > 0.0:
+        if (
+            live.branch.replaced is not None
+            and found.low > 0.0
+            and await models.pinned(connection, bandit.bandit_key) is None
+        ):
             before = next(
                 b
                 for b in await models.branches(connection, bandit.bandit_key)
@@ -276,6 +280,7 @@ class Learner:
             LogEntry(
                 seq=seq + place,
                 due_at=d.due_at,
+                events=len(events[d.decision_id]),
                 config_version=bandit.config_version,
                 reward=rewards.settle(
                     config.reward, config.default_reward, events[d.decision_id], until=d.due_at

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from bandit import rewards, versions, vw
-from bandit.branches import BranchFold
+from bandit.branches import BranchFold, refolded
 from bandit.db import bandits, models, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
 from bandit.db.training import LogEntry
-from bandit.errors import InvalidInputError
+from bandit.errors import BrokenLogError, InvalidInputError
 from bandit.types import Bandit, BanditConfig, Value
 
 _CHUNK = 2_000
@@ -128,6 +129,34 @@ async def rebuild(
     )
 
 
+async def restore(database: Database, bandit_key: str, model_version: int) -> None:
+    """Fold a version again whose bytes were pruned, and keep them; where they are kept this does nothing.
+
+    Raises:
+        NotFoundError: no such bandit or version.
+        BrokenLogError: what comes out is not what the version was.
+    """
+    async with database.snapshot() as connection:
+        bandit = await bandits.get(connection, bandit_key)
+        model = await models.lineage(connection, bandit_key, model_version)
+        if await models.nearest_kept(connection, model) == model:
+            return
+        folded = await refolded(connection, ConfigCache(), bandit, model)
+        try:
+            weights = folded.fold.to_bytes()
+            found = vw.weights_sha256(weights, folded.config.policy)
+        finally:
+            folded.close()
+    if found != model.weights_sha256:
+        raise BrokenLogError(
+            f"expected the log to give model {model_version} the weights {model.weights_sha256}, got "
+            f"{found}: somebody changed it. Look with: segbandit audit --bandit {bandit_key} --all",
+            target="training_log",
+        )
+    async with database.transaction() as connection:
+        await models.restore(connection, model, weights, hashlib.sha256(weights).hexdigest())
+
+
 async def _settled_again(
     connection: Connection,
     configs: ConfigCache,
@@ -166,7 +195,7 @@ async def _publish(
         if folded.branch.without_subjects:
             reason += f" without {len(folded.branch.without_subjects)} subject(s)"
         folded.branch = await versions.begin_candidate(
-            connection, bandit_key, config_version, reason,
+            connection, bandit_key, config_version, reason, through=folded.fold.seq,
             without_subjects=frozenset(folded.branch.without_subjects),
         )  # fmt: skip
         await models.revise(connection, folded.branch, revised)

@@ -12,7 +12,7 @@ from bandit.db import bandits, models
 from bandit.db.pool import CHANGED, WORK, Connection, notify
 from bandit.errors import ConflictError
 from bandit.exploration import learned_alike
-from bandit.types import Bandit, BanditConfig, Branch, ModelVersion
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, PolicySettings
 
 #: A candidate is compared with the live branch on this last share of the log, and on what comes after.
 _HELD_OUT, _HELD_OUT_AT_MOST = 0.2, 100_000
@@ -27,14 +27,15 @@ def held_out_after(end: int) -> int:
     return end - min(round(_HELD_OUT * end), _HELD_OUT_AT_MOST)
 
 
+def same_policy(one: PolicySettings, other: PolicySettings) -> bool:
+    """Whether both learn alike, so that only the exploration differs, and can be exchanged."""
+    alike = msgspec.structs.replace(one, exploration=other.exploration) == other
+    return alike and learned_alike(one.exploration, other.exploration)
+
+
 def same_learning(one: BanditConfig, other: BanditConfig) -> bool:
     """Whether both learn the same weights from the same log, so that one model does for both."""
-    policy = msgspec.structs.replace(one.policy, exploration=other.policy.exploration)
-    return (
-        policy == other.policy
-        and one.reward.clip == other.reward.clip
-        and learned_alike(one.policy.exploration, other.policy.exploration)
-    )
+    return same_policy(one.policy, other.policy) and one.reward.clip == other.reward.clip
 
 
 async def live(connection: Connection, bandit_key: str) -> Branch:
@@ -48,10 +49,12 @@ async def begin_candidate(
     config_version: int,
     reason: str,
     *,
+    through: int | None = None,
     without_subjects: frozenset[str] = frozenset(),
 ) -> Branch:
     """Begin a branch beside the live one; a candidate that is there already makes room for it.
 
+    It is compared on the last part of the log through `through`, its end unless given, and on what follows.
     It learns the rewards that the live branch learned, and leaves out what that leaves out. The bandit was
     read with `lock=True`.
     """
@@ -64,7 +67,7 @@ async def begin_candidate(
         config_version,
         reason,
         beside=beside.newest_version,
-        held_out_after=held_out_after(beside.trained_through),
+        held_out_after=held_out_after(beside.trained_through if through is None else through),
         without_subjects=sorted({*beside.without_subjects, *without_subjects}),
     )
     for earlier in everything:
@@ -98,8 +101,8 @@ async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion,
     if await models.nearest_kept(connection, model) != model:
         raise ConflictError(
             f"model_version: expected a version whose bytes are kept, got {model.model_version}, whose bytes "
-            f"were pruned. Fold it again: segbandit rebuild --bandit {bandit.bandit_key} --through "
-            f"{model.trained_through_seq} --publish, then promote what that gives.",
+            "were pruned. This folds it again and rolls back to it: segbandit models rollback "
+            f"{bandit.bandit_key} {model.model_version}",
             target="model_version",
         )
     await models.pin(connection, bandit.bandit_key, model.model_version)
@@ -119,7 +122,11 @@ async def _go_live(
     everything = await models.branches(connection, bandit.bandit_key)
     old = next(b for b in everything if b.state == "live")
     new = next(b for b in everything if b.branch == model.branch)
-    if new.branch != old.branch:
+    if new.branch == old.branch:
+        await models.set_state(
+            connection, new, "live", reason, live_since_config=new.live_since_config, replaced=new.replaced
+        )
+    else:
         policy = (
             await bandits.get(connection, bandit.bandit_key, config_version=model.config_version)
         ).config.policy

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.table import Table
 
 from api.schemas import BranchAnswer, ModelList, model_list
-from bandit import catalogue
+from bandit import catalogue, rebuild
+from bandit.db.pool import Database
 from cli.bandits import Key
 from cli.service import DataDir, prepared, with_database
 
@@ -42,9 +43,16 @@ def promote(bandit_key: Key, version: Version, data_dir: DataDir = None) -> None
 def rollback(bandit_key: Key, version: Version, data_dir: DataDir = None) -> None:
     """Serve exactly this version until something is promoted; learning goes on beside it.
 
+    A version whose bytes were pruned is folded again from the log, which takes its time.
+
     Example: segbandit models rollback hero 9
     """
-    with_database(prepared(data_dir), lambda db: catalogue.roll_back(db, bandit_key, version))
+
+    async def run(database: Database) -> None:
+        await rebuild.restore(database, bandit_key, version)
+        await catalogue.roll_back(database, bandit_key, version)
+
+    with_database(prepared(data_dir), run)
     _show(bandit_key, 5, data_dir)
 
 

@@ -72,14 +72,14 @@ def audit(
 
     with clean_exit("Nothing was changed."):
         report = with_database(prepared(data_dir), run)
-        looked_at = f"{report.decisions:,} decisions"
+        looked_at = "1 decision" if report.decisions == 1 else f"{report.decisions:,} decisions"
         if everything:
             looked_at += (
                 f", {report.model_versions:,} model versions, {report.training_events:,} lines of the "
                 f"training log and {report.reward_events:,} reward events"
             )
         if report.difference is None:
-            typer.echo(f"{bandit}: {looked_at} come out the same, bit for bit.")
+            typer.echo(f"{bandit}: {looked_at}, made again: the same, bit for bit.")
             return
         found = report.difference
         say_failed(

@@ -181,7 +181,7 @@ def _record(decision: Decision) -> tuple[Any, ...]:
 async def unsealed(connection: Connection, places: Iterable[tuple[str, datetime]]) -> list[str]:
     """Ids of those decisions at these (decision_id, decided_at) that are not as they were written."""
     rows = await _rows(connection, list(places), "*")
-    return [row["decision_id"] for row in rows if not _sealed(row)]
+    return sorted(row["decision_id"] for row in rows if not _sealed(row))
 
 
 def _sealed(row: Any) -> bool:

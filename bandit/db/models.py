@@ -256,6 +256,18 @@ async def weights(connection: Connection, model: ModelVersion) -> bytes:
     return data
 
 
+async def restore(connection: Connection, model: ModelVersion, weights: bytes, sha256: str) -> None:
+    """Keep the bytes of a version again, which were pruned."""
+    await connection.execute(
+        """UPDATE model_versions SET weights = $3, sha256 = $4
+           WHERE bandit_key = $1 AND model_version = $2 AND weights IS NULL""",
+        model.bandit_key,
+        model.model_version,
+        weights,
+        sha256,
+    )
+
+
 async def prune(connection: Connection, *, keep: int, every: int) -> None:
     """Drop the bytes, never the lineage, of versions that are neither among the newest `keep` of their bandit
     nor the newest of a branch nor served nor one in `every`, from which the others are folded again."""

@@ -102,6 +102,7 @@ class Database:
             async with self._pool.acquire(timeout=self._patience) as connection:
                 yield connection
         except AWAY as error:
+            await self._pool.expire_connections()  # the others were made before, and may be as dead
             raise _unavailable(error) from error
 
     @asynccontextmanager

@@ -32,6 +32,8 @@ class LogEntry(Value, frozen=True, kw_only=True):
     reward: float
     #: Events that occurred later do not count.
     due_at: datetime
+    #: How many reward events of the decision were there when it was settled, whether they counted or not.
+    events: int
     #: The version whose reward definition it was settled by.
     config_version: int
     decision: Decision
@@ -113,6 +115,7 @@ async def append(connection: Connection, bandit_key: str, entries: Sequence[LogE
             e.decision.decided_at,
             e.due_at,
             e.reward,
+            e.events,
             e.config_version,
         )
         for e in entries
@@ -190,6 +193,7 @@ async def log(
                     seq=seq,
                     reward=row["reward"],
                     due_at=row["due_at"],
+                    events=row["events"],
                     config_version=row["settled_by"],
                     decision=decision,
                 )
@@ -210,7 +214,7 @@ def _broken(bandit_key: str, seq: int) -> BrokenLogError:
 
 #: A lateral join, so that each decision is looked up in the one partition that its time names.
 _LOG = """
-    SELECT t.seq, t.bandit_key, coalesce(r.reward, t.reward) AS reward, t.due_at,
+    SELECT t.seq, t.bandit_key, coalesce(r.reward, t.reward) AS reward, t.due_at, t.events,
            t.config_version AS settled_by, t.decision_id, t.decided_at, d.*
     FROM training_log t
     LEFT JOIN LATERAL (
@@ -222,7 +226,7 @@ _LOG = """
     WHERE t.bandit_key = $1 AND t.seq > $2 AND t.seq <= $3
     ORDER BY t.seq
 """
-_SEALED = ["bandit_key", "seq", "decision_id", "decided_at", "due_at", "reward", "config_version"]
+_SEALED = ["bandit_key", "seq", "decision_id", "decided_at", "due_at", "reward", "events", "config_version"]
 
 
 class Line(Value, frozen=True, kw_only=True):
@@ -230,6 +234,10 @@ class Line(Value, frozen=True, kw_only=True):
 
     seq: int
     decision_id: str
+    due_at: datetime
+    reward: float
+    events: int
+    config_version: int
     #: Whether it is as it was written.
     sealed: bool
 
@@ -244,8 +252,7 @@ async def lines(connection: Connection, bandit_key: str, after: int, through: in
     )
     return [
         Line(
-            seq=row["seq"],
-            decision_id=row["decision_id"],
+            **{name: row[name] for name in Line.__struct_fields__ if name != "sealed"},
             sealed=seal(*(row[name] for name in _SEALED)) == row["seal"],
         )
         for row in rows

@@ -108,6 +108,7 @@ _TABLES = (
         due_at          timestamptz NOT NULL,
         reward          float8 NOT NULL,
         seal            bigint NOT NULL,
+        events          int NOT NULL,
         config_version  int NOT NULL,
         settled_at      timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (bandit_key, seq)

@@ -6,10 +6,11 @@ import hashlib
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from bandit import audit, vw
-from bandit.db import models
+from bandit.db import models, rewards
 from bandit.db.pool import Connection, Database
 from bandit.db.seals import seal
 from bandit.db.training import _SEALED
@@ -34,7 +35,12 @@ EDITS: list[tuple[str, str]] = [
     ("UPDATE training_log SET reward = 1 - reward WHERE seq = 7", "training_log[7]"),
     ("UPDATE training_log SET config_version = 2 WHERE seq = 7", "training_log[7]"),
     ("UPDATE training_log SET due_at = due_at - interval '1 hour' WHERE seq = 7", "training_log[7]"),
-    ("UPDATE reward_events SET value = 1 - value WHERE decision_id = 'd-7'", "reward event"),
+    ("UPDATE reward_events SET value = 1 - value WHERE decision_id = 'd-7'", "training_log[7]: reward"),
+    ("UPDATE reward_events SET occurred_at = occurred_at + interval '1 ms' WHERE decision_id = 'd-7'",
+     "reward event"),
+    ("UPDATE reward_events SET value = 1 - value WHERE decision_id = 'unsettled'", "reward event"),
+    ("UPDATE reward_events SET decision_id = 'd-8' WHERE decision_id = 'd-7'", "training_log[7]: events"),
+    ("DELETE FROM reward_events WHERE decision_id = 'd-7'", "training_log[7]: events"),
     ("UPDATE bandit_configs SET config = replace(config::text, '0.9', '0.8')::json WHERE config_version = 1",
      "configuration 1"),
     ("UPDATE bandits SET salt = 'another'", "decision d-1: "),
@@ -42,7 +48,7 @@ EDITS: list[tuple[str, str]] = [
      "model 3: bytes"),
     ("UPDATE model_versions SET weights_sha256 = 'x' WHERE model_version = 3", "model 3: weights"),
     ("UPDATE model_versions SET learned = 1 WHERE model_version = 3", "model 3: learned"),
-    ("UPDATE model_versions SET trained_through_seq = 31 WHERE model_version = 3", "model 3: learned"),
+    ("UPDATE model_versions SET trained_through_seq = 31 WHERE model_version = 3", "model 3: "),
     ("DELETE FROM model_versions WHERE model_version = 2", "decision"),
 ]  # fmt: skip
 
@@ -60,6 +66,7 @@ async def history(client: httpx2.AsyncClient, learn: Step) -> None:
             await learn()
             await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
     await decide(client, decision_id="unsettled")
+    await reward(client, "unsettled", kind="seen")
     await learn()
 
 
@@ -75,7 +82,7 @@ async def test_everything_comes_out_the_same(
     seen: list[tuple[str, int, int]] = []
     report = await audit.audit_everything(database, "hero", lambda *told: seen.append(told))
     assert report == audit.AuditReport(
-        bandit_key="hero", decisions=46, model_versions=3, training_events=45, reward_events=45
+        bandit_key="hero", decisions=46, model_versions=3, training_events=45, reward_events=46
     )
     assert seen[0] == ("training log", 0, 45)
     await models.prune(connection, keep=0, every=1_000)
@@ -131,6 +138,13 @@ async def test_a_seal_made_anew_does_not_help(
         "UPDATE training_log SET reward = $1, seal = $2 WHERE seq = 7",
         values["reward"],
         seal(*(values[name] for name in _SEALED)),
+    )
+    (event,) = (await rewards.for_decisions(connection, ["d-7"]))["d-7"]
+    forged = msgspec.structs.replace(event, value=values["reward"])
+    await connection.execute(
+        "UPDATE reward_events SET value = $1, seal = $2 WHERE decision_id = 'd-7'",
+        forged.value,
+        rewards._seal(forged),
     )
     assert await difference(database) == "model 1: weights"
 

@@ -148,6 +148,42 @@ async def test_a_changed_reward_range_is_learned_beside_the_live_one_too(
     await assert_everything_comes_out_the_same(database)
 
 
+async def test_a_candidate_goes_on_when_something_else_is_changed(
+    client: httpx2.AsyncClient, database: Database, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await play(client, 20)
+    await learn()
+    await patch(client, policy={"learning_rate": 0.5})
+    for fields in (
+        {"reward": {"kinds": {"reward": {}, "like": {"weight": 0.1}}}},
+        {"mode": "online"},
+        {"reward_wait": 9},
+    ):
+        changed = await patch(client, **fields)
+        assert changed["candidate"]["branch"] == 2
+        assert changed["policy"]["learning_rate"] == 0.04
+
+    explores = {"learning_rate": 0.5, "exploration": {"algorithm": "epsilon_greedy"}}
+    changed = await patch(client, policy=explores)
+    assert changed["candidate"]["branch"] == 2, "it learns the same, so it learns on"
+    assert changed["candidate"]["policy"]["exploration"]["algorithm"] == "epsilon_greedy"
+    assert changed["policy"]["exploration"]["algorithm"] == "squarecb"
+
+    changed = await patch(client, reward={"clip": [0, 2]})
+    assert changed["candidate"]["branch"] == 3, "under the new range, with the policy that was asked for"
+    assert changed["candidate"]["policy"]["learning_rate"] == 0.5
+    changed = await patch(client, policy={"exploration": {"algorithm": "epsilon_greedy", "epsilon": 0.3}})
+    assert changed["candidate"]["branch"] == 4, "the live branch still learns under the old range"
+    assert changed["policy"]["exploration"]["epsilon"] == 0.3, "but it explores as asked at once"
+    changed = await patch(client, reward={"clip": [0, 1]})
+    assert changed["candidate"] is None
+    await play(client, 5)
+    while await learn():
+        pass
+    await assert_everything_comes_out_the_same(database)
+
+
 async def test_before_anything_is_learned_a_changed_policy_is_in_force_at_once(
     client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
 ) -> None:
@@ -184,7 +220,7 @@ async def test_a_rollback_serves_just_that_version_while_learning_goes_on(
         newest = (await overview(client))["models"][0]
         assert (newest["model_version"], newest["trained_through_seq"]) == (4, 40)
         answer = await client.post("/v1/bandits/hero/models/2:rollback")
-        assert "rebuild" in refused(answer, 409, "conflict", "model_version")
+        assert "models rollback hero 2" in refused(answer, 409, "conflict", "model_version")
         found = await switch(client, 2, "promote")
         assert (found["served"], found["pinned"]) == (4, False)
         assert (await decide(client))["model_version"] == 4
