@@ -42,7 +42,8 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
     refreshing = asyncio.create_task(servings.run())
     try:
         with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served
-            await asyncio.wait_for(servings.listening.wait(), _LISTEN_SECONDS)
+            async with asyncio.timeout(_LISTEN_SECONDS):
+                await servings.listening.wait()
         yield Process(database, Decider(database), Feedback(database), servings)
     finally:
         refreshing.cancel()

@@ -68,8 +68,9 @@ class Servings:
 
     async def _refresh_for_ever(self) -> None:
         while True:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), self._poll_seconds)
+            with suppress(TimeoutError):  # not wait_for, which may swallow a cancellation
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._changed.wait()
             self._changed.clear()
             try:
                 await self.refresh()

@@ -16,6 +16,7 @@ from bandit.types import (
     BanditConfig,
     BanditKey,
     Branch,
+    BranchState,
     Candidate,
     Decision,
     DecisionInput,
@@ -94,10 +95,28 @@ class ComparisonAnswer(Value, frozen=True, kw_only=True):
     events: int
 
 
-class BranchAnswer(Branch, frozen=True, kw_only=True):
+class BranchAnswer(Value, frozen=True, kw_only=True):
     """A branch of models and how it does."""
 
-    #: None: nothing was compared yet.
+    branch: int
+    state: BranchState
+    #: The configuration whose policy and reward range it learns under.
+    config_version: int
+    #: 0: there is none yet.
+    newest_version: int
+    #: What `newest_version` has learned of the training log.
+    trained_through: int
+    #: The model version beside which it was begun; null for the first branch.
+    beside: int | None
+    #: The branch that it replaced, which comes back if it earns less than the baseline.
+    replaced: int | None
+    #: Of how many subjects it learns nothing.
+    subjects_left_out: int
+    #: Why it is in this state.
+    reason: str
+    created_at: datetime
+    changed_at: datetime
+    #: Null: nothing was compared yet.
     comparison: ComparisonAnswer | None
 
 
@@ -244,7 +263,11 @@ def model_list(overview: Overview) -> ModelList:
         served=overview.served,
         pinned=overview.pinned,
         branches=[
-            BranchAnswer(**structs.asdict(branch), comparison=_comparison(overview, branch))
+            BranchAnswer(
+                **{name: getattr(branch, name) for name in _SHOWN},
+                subjects_left_out=len(branch.without_subjects),
+                comparison=_comparison(overview, branch),
+            )
             for branch in overview.branches
         ],
         models=models,
@@ -256,14 +279,14 @@ def _comparison(overview: Overview, branch: Branch) -> ComparisonAnswer | None:
     found = overview.compared.get(branch.branch)
     if found is None:
         return None
-    low, high = overview.bandit.config.reward.clip
     return ComparisonAnswer(
         difference="baseline - live" if branch.state == "live" else "candidate - live",
-        estimate=found.estimate * (high - low),
-        low=found.low * (high - low),
-        high=found.high * (high - low),
-        events=found.events,
+        **structs.asdict(found),
     )
+
+
+#: Of a branch, as it is. Who is left out is nobody's business.
+_SHOWN = set(BranchAnswer.__struct_fields__) & set(Branch.__struct_fields__)
 
 
 def bandit_answer(bandit: Bandit) -> BanditAnswer:

@@ -13,6 +13,7 @@ from bandit.branches import BranchFold, refolded
 from bandit.db import bandits, decisions, models, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
+from bandit.db.decisions import Kept
 from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError, ModelRefusedError, NotFoundError
 from bandit.policy import VwPolicy
@@ -69,7 +70,6 @@ async def audit_sample(database: Database, bandit_key: str, count: int) -> Audit
         NotFoundError: no such bandit.
     """
     async with database.snapshot() as connection:
-        await bandits.get(connection, bandit_key)
         places = await decisions.sample(connection, bandit_key, count)
         difference = await _Auditor(connection, bandit_key, _CHUNK).kept_decisions(places)
         return AuditReport(bandit_key=bandit_key, decisions=len(places), difference=difference)
@@ -87,7 +87,6 @@ async def audit_everything(
         NotFoundError: no such bandit.
     """
     async with database.snapshot() as connection:
-        await bandits.get(connection, bandit_key)
         return await _Auditor(connection, bandit_key, _CHUNK).everything(progress)
 
 
@@ -103,9 +102,10 @@ class _Auditor:
 
     async def kept_decisions(self, places: list[tuple[str, datetime]]) -> Difference | None:
         """The first difference among the decisions at these (decision_id, decided_at)."""
-        broken = await decisions.unsealed(self._connection, places)
-        if broken:
-            return _unsealed(f"decision {broken[0]}")
+        for version in await bandits.unsealed(self._connection, self._bandit_key):
+            return _unsealed(f"configuration {version}")
+        for decision_id in await decisions.unsealed(self._connection, places):
+            return _unsealed(f"decision {decision_id}")
         found = await decisions.fetch(self._connection, self._configs, places)
         serving: Serving | None = None
         try:
@@ -129,6 +129,13 @@ class _Auditor:
         report = AuditReport(bandit_key=self._bandit_key)
         for version in await bandits.unsealed(self._connection, self._bandit_key):
             return _with(report, _unsealed(f"configuration {version}"))
+        for version in await models.unsealed(self._connection, self._bandit_key):
+            return _with(report, _unsealed(f"model {version}"))
+        if (decision_id := await training.misplaced(self._connection, self._bandit_key)) is not None:
+            return _with(report, Difference(
+                target=f"decision {decision_id}", logged="neither settled nor waiting until due, or both",
+                recomputed="one of them",
+            ))  # fmt: skip
         report = await self._log(report, progress)
         if report.difference is None:
             try:
@@ -196,16 +203,16 @@ class _Auditor:
         return report
 
     async def _decisions(
-        self, report: AuditReport, made: AsyncIterator[tuple[Decision, bool]], again: BranchFold | None
+        self, report: AuditReport, made: AsyncIterator[Kept], again: BranchFold | None
     ) -> AuditReport:
         """Make these decisions again with the model folded again; None: with the untrained one."""
         ids = []
-        async for decision, sealed in made:
-            if not sealed:
-                return _with(report, _unsealed(f"decision {decision.decision_id}"))
-            if difference := await self._decision_difference(decision, again):
+        async for kept in made:
+            if kept.decision is None:
+                return _with(report, _unsealed(f"decision {kept.decision_id}"))
+            if difference := await self._decision_difference(kept.decision, again):
                 return _with(report, difference)
-            ids.append(decision.decision_id)
+            ids.append(kept.decision_id)
         counted, unsealed = await reward_events.unsealed(self._connection, ids)
         if unsealed:
             return _with(report, _unsealed(f"reward event {unsealed[0][1]} of source {unsealed[0][0]}"))
@@ -284,22 +291,21 @@ class _Auditor:
 class _ByVersion:
     """Decisions that come in the order of their model versions, handed out version by version."""
 
-    def __init__(self, every: AsyncIterator[tuple[Decision, bool]]) -> None:
+    def __init__(self, every: AsyncIterator[Kept]) -> None:
         self._every = every
-        self._next: tuple[Decision, bool] | None = None
+        self._next: Kept | None = None
 
-    async def of(self, model_version: int) -> AsyncIterator[tuple[Decision, bool]]:
-        """Those of this version, each with whether its seal holds."""
-        while (found := await self._peek()) is not None and found[0].model_version == model_version:
+    async def of(self, model_version: int) -> AsyncIterator[Kept]:
+        """Those of this version."""
+        while (found := await self._peek()) is not None and found.model_version == model_version:
             self._next = None
             yield found
 
-    async def left(self) -> Decision | None:
+    async def left(self) -> Kept | None:
         """One that belongs to none of the versions asked for."""
-        found = await self._peek()
-        return found[0] if found else None
+        return await self._peek()
 
-    async def _peek(self) -> tuple[Decision, bool] | None:
+    async def _peek(self) -> Kept | None:
         if self._next is None:
             self._next = await anext(self._every, None)
         return self._next

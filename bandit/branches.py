@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from bisect import bisect_left
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 import msgspec
 
@@ -20,22 +19,13 @@ from bandit import rewards, vw
 from bandit.comparison import Comparison
 from bandit.db import models, training
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import Connection
+from bandit.db.models import Prediction
+from bandit.db.pool import SIGN_OF_LIFE_SECONDS, Connection
 from bandit.db.training import LogEntry
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, relearned_from
 from bandit.policy import FixedPolicy, Policy
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
-
-
-class _Predicted(NamedTuple):
-    """An event that was predicted and waits to be counted."""
-
-    due_at: datetime
-    decision_id: str
-    weight: float
-    scaled_reward: float
-    largest: float
 
 
 class BranchFold:
@@ -51,10 +41,9 @@ class BranchFold:
         #: How many events were left out.
         self.passed_over = 0
         #: Decisions made under earlier configurations were made by another branch than the live one.
-        self._compared_since: int | None = None
-        #: What was learned before this, and waited to be counted, is forgotten: so is all of its time.
-        self._predicted_from = datetime.min.replace(tzinfo=UTC)
-        self._predicted: list[_Predicted] = []
+        self._compared_since = 0
+        #: Since it was published last.
+        self._predicted: list[Prediction] = []
 
     @classmethod
     async def take_up(
@@ -72,7 +61,6 @@ class BranchFold:
         state = (await models.comparisons(connection, bandit.bandit_key)).get(branch.branch)
         if state is not None:
             taken._compared_since, taken.comparison = compared(state)
-        taken._predicted_from = model.created_at
         return taken
 
     @classmethod
@@ -107,6 +95,16 @@ class BranchFold:
         fold = Fold.resume(config.policy, bandit.salt, loaded, seq, model.learned, past)
         return cls(bandit, branch, config, fold)
 
+    def goes_on_as(self, branch: Branch, config: BanditConfig) -> bool:
+        """Take over what was changed of the branch in the database; False: it must be taken up again."""
+        held = self.branch
+        if (held.state, held.newest_version, held.replaced) != (
+            branch.state, branch.newest_version, branch.replaced
+        ) or (branch.state == "candidate" and config.policy != self.config.policy):  # fmt: skip
+            return False
+        self.branch, self.config = branch, config
+        return True
+
     def compare_since(self, config_version: int) -> None:
         """Compare with the branch that is live since this configuration; anew if that is another one."""
         if config_version != self._compared_since:
@@ -114,39 +112,46 @@ class BranchFold:
             self._predicted.clear()
 
     async def count(self, connection: Connection) -> None:
-        """Count what was predicted of decisions before which all others are settled too.
-
-        Only what is published is counted: what is learned again after a crash is predicted again.
-        """
-        if not self._predicted or self.fold.seq != self.branch.trained_through:
-            return
+        """Count what was predicted, and published, of decisions before which all others are settled too."""
         bandit = self.bandit
+        if not self._compares:
+            return
         until = await training.settled_until(connection, bandit.bandit_key, bandit.config.reward_wait)
-        self._predicted.sort()
-        ready = bisect_left(self._predicted, until, key=lambda predicted: predicted.due_at)
-        for one in self._predicted[:ready]:
+        ready = await models.take_predictions(connection, self.branch, self._compared_since, until)
+        for one in ready:
             self.comparison = self.comparison.add(one.weight, one.scaled_reward, one.largest)
-        del self._predicted[:ready]
         if ready:
-            await models.save_comparison(connection, self.branch, self._comparison_state())
+            state = msgspec.json.encode((self._compared_since, self.comparison))
+            await models.save_comparison(connection, self.branch, state)
 
-    def learn(self, entries: Sequence[LogEntry]) -> None:
-        """Learn the next entries of the log."""
+    @property
+    def _compares(self) -> bool:
+        return self.branch.state == "candidate" or (
+            self.branch.state == "live" and self.branch.replaced is not None
+        )
+
+    async def learn(self, connection: Connection, entries: Sequence[LogEntry]) -> None:
+        """Learn the next entries of the log; the server hears of us meanwhile, or it would give us up."""
+        said = time.monotonic()
         for entry in entries:
-            self._predict(entry)
+            if self._compares:
+                self._predict(entry)
             event = _event(entry, self.branch, self.config)
             if event is None:
                 self.fold.pass_over(entry.seq)
                 self.passed_over += 1
             else:
                 self.fold.learn(event)
+            if time.monotonic() > said + SIGN_OF_LIFE_SECONDS:
+                await connection.execute("SELECT 1")
+                said = time.monotonic()
 
     async def advance(
         self, connection: Connection, configs: ConfigCache, through: int, *, chunk: int = 1_000
     ) -> None:
         """Learn the log through `through`."""
         async for entries in training.log(connection, configs, self.branch, self.fold.seq, through, chunk):
-            self.learn(entries)
+            await self.learn(connection, entries)
 
     async def publish(self, connection: Connection) -> ModelVersion:
         """Write the branch's next version.
@@ -170,13 +175,12 @@ class BranchFold:
             created_at=datetime.now(UTC),
         )
         await models.publish(connection, model, weights)
+        await models.keep_predictions(connection, self.branch, self._predicted)
+        self._predicted.clear()
         self.branch = msgspec.structs.replace(
             self.branch, newest_version=model.model_version, trained_through=self.fold.seq
         )
         return model
-
-    def _comparison_state(self) -> bytes:
-        return msgspec.json.encode((self._compared_since, self.comparison))
 
     def close(self) -> None:
         """Free the model."""
@@ -185,25 +189,20 @@ class BranchFold:
     def _predict(self, entry: LogEntry) -> None:
         """Note what the branch, or the baseline, would have done where something else was served."""
         decision, branch = entry.decision, self.branch
-        if (
-            decision.mode != "online"
-            or decision.config_version < (self._compared_since or 0)
-            or decision.decided_at < self._predicted_from
-        ):
+        if decision.mode != "online" or decision.config_version < self._compared_since:
             return
-        policy: Policy
-        if branch.state == "candidate" and entry.seq > branch.held_out_after:
+        policy: Policy = FixedPolicy(self.bandit.config.baseline_action)
+        if branch.state == "candidate":
+            if entry.seq <= branch.held_out_after:
+                return
             policy = self.fold.policy
-        elif branch.state == "live" and branch.replaced is not None:
-            policy = FixedPolicy(self.bandit.config.baseline_action)
-        else:
-            return
         target = policy.distribution(decision.asked.context, decision.offered)
         weights = [t / p if p else math.inf for t, p in zip(target, decision.pmf, strict=True) if t]
         self._predicted.append(
-            _Predicted(
-                due_at=entry.due_at,
+            Prediction(
                 decision_id=decision.decision_id,
+                since_config=self._compared_since,
+                due_at=entry.due_at,
                 weight=target[decision.chosen] / decision.probability,
                 scaled_reward=rewards.scale(self.config.reward, entry.reward),
                 largest=max(weights),
@@ -211,9 +210,9 @@ class BranchFold:
         )
 
 
-def compared(state: bytes) -> tuple[int | None, Comparison]:
+def compared(state: bytes) -> tuple[int, Comparison]:
     """What a branch was compared with, as the configuration since which that is live, and the comparison."""
-    return msgspec.json.decode(state, type=tuple[int | None, Comparison])
+    return msgspec.json.decode(state, type=tuple[int, Comparison])
 
 
 def _event(entry: LogEntry, branch: Branch, config: BanditConfig) -> TrainingEvent | None:

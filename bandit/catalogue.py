@@ -14,7 +14,7 @@ from bandit.comparison import Interval
 from bandit.db import bandits, models
 from bandit.db.pool import Connection, Database
 from bandit.errors import ConflictError, InvalidInputError
-from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, Value
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, RewardDefinition, Value
 
 
 async def create(database: Database, bandit_key: str, config: BanditConfig) -> Bandit:
@@ -103,6 +103,7 @@ async def _branched(
             if known.config.policy != wanted.policy:  # it explores otherwise, and learns on
                 await bandits.insert_config(connection, beside)
                 await models.move_to_config(connection, candidate, beside.config_version)
+                await models.forget_comparison(connection, candidate)
             return in_force
     await bandits.insert_config(connection, beside)
     await versions.begin_candidate(
@@ -141,7 +142,8 @@ class Overview(Value, frozen=True, kw_only=True):
     #: Whether that one stays until something is promoted.
     pinned: bool
     branches: list[Branch]
-    #: How a candidate does beside what was served, or the baseline does beside a branch that went live.
+    #: How a candidate does beside what was served, or the baseline does beside a branch that went live, in
+    #: units of the reward.
     compared: dict[int, Interval]
     #: Newest first, and whether the bytes of each are kept.
     models: list[tuple[ModelVersion, bool]]
@@ -163,7 +165,9 @@ async def overview(
         for branch, state in (await models.comparisons(connection, bandit_key)).items():
             against, comparison = branching.compared(state)
             if against == since and comparison.events:
-                compared[branch] = comparison.interval()
+                learns = next(b.config_version for b in branches if b.branch == branch)
+                config = (await bandits.get(connection, bandit_key, config_version=learns)).config
+                compared[branch] = _in_rewards(comparison.interval(), config.reward)
         return Overview(
             bandit=bandit,
             served=(await models.served(connection, [bandit_key]))[bandit_key].model_version,
@@ -172,6 +176,13 @@ async def overview(
             compared=compared,
             models=await models.versions(connection, bandit_key, before=before, limit=limit),
         )
+
+
+def _in_rewards(found: Interval, definition: RewardDefinition) -> Interval:
+    unit = definition.clip[1] - definition.clip[0]
+    return msgspec.structs.replace(
+        found, estimate=unit * found.estimate, low=unit * found.low, high=unit * found.high
+    )
 
 
 async def promote(database: Database, bandit_key: str, model_version: int) -> None:

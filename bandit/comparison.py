@@ -32,7 +32,7 @@ Capital = Annotated[tuple[float, ...], Meta(min_length=len(BETS), max_length=len
 
 
 class Interval(Value, frozen=True, kw_only=True):
-    """V(target) - V(logging), in units of the scaled reward: -1 <= low <= estimate <= high <= 1.
+    """V(target) - V(logging); from `Comparison` in units of the scaled reward, so within [-1, 1].
 
     Where the logger learned, V(logging) is the mean over its events of what it was worth at each.
     """

@@ -21,7 +21,15 @@ from bandit.branches import BranchFold
 from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import AWAY, LONG_PATIENCE, WORK, Connection, NotMigratedError, connect
+from bandit.db.pool import (
+    AWAY,
+    LONG_PATIENCE,
+    SIGN_OF_LIFE_SECONDS,
+    WORK,
+    Connection,
+    NotMigratedError,
+    connect,
+)
 from bandit.db.training import Due, LogEntry
 from bandit.errors import ModelRefusedError, UnavailableError
 from bandit.settings import Settings
@@ -36,8 +44,8 @@ _HOUSEKEEPING_SECONDS, _HOUSEKEEPING_AGAIN_SECONDS = 3_600.0, 60.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
 #: Branches kept in memory; the others are taken up again from their last snapshot.
 _FOLDS = 128
-#: A branch that is behind learns so much of the log in one round, to leave room for the other bandits.
-_CATCH_UP = 500
+#: A batch that takes longer, in seconds, is halved, to leave room for the other bandits.
+_LONGEST_BATCH = 0.5
 
 
 class Learner:
@@ -52,6 +60,8 @@ class Learner:
         self._wake = asyncio.Event()
         #: Whether some bandit had more to do than one round.
         self._behind = False
+        #: How much of a bandit fits into a batch, where that is less than the settings say.
+        self._sizes: dict[str, int] = {}
         #: For each branch that failed: when to try again, and the pause after that.
         self._failed: dict[tuple[str, BranchState], tuple[float, float]] = {}
         self._swept = float("-inf")
@@ -95,9 +105,17 @@ class Learner:
             await self.step(connection)
             if self._behind:
                 continue
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), self._settings.poll_seconds)
-            await asyncio.sleep(max(0.0, began + self._settings.publish_seconds - time.monotonic()))
+            await self._rest(connection, time.monotonic() + self._settings.poll_seconds, self._wake)
+            await self._rest(connection, began + self._settings.publish_seconds, asyncio.Event())
+
+    async def _rest(self, connection: Connection, until: float, wake: asyncio.Event) -> None:
+        """Sleep until then, or until woken; the server hears of us meanwhile, or it would give us up."""
+        while (left := until - time.monotonic()) > 0.0 and not wake.is_set():
+            with suppress(TimeoutError):  # not wait_for, which may swallow a cancellation
+                async with asyncio.timeout(min(left, SIGN_OF_LIFE_SECONDS)):
+                    await wake.wait()
+            if left > SIGN_OF_LIFE_SECONDS:
+                await connection.execute("SELECT 1")
 
     async def _keep_house(self) -> None:
         """Look after partitions, signals and snapshots, on its own connection: it may take a while."""
@@ -144,9 +162,11 @@ class Learner:
         if time.monotonic() < retry_at:
             work.close()
             return 0
+        began = time.monotonic()
         try:
             done = await work
             self._failed.pop(failing, None)
+            self._fit(bandit_key, time.monotonic() - began)
         except (asyncio.CancelledError, *AWAY):
             self._drop(bandit_key)  # what it learned was rolled back
             raise
@@ -158,6 +178,17 @@ class Learner:
             )
             return 0
         return done
+
+    def _batch(self, bandit_key: str) -> int:
+        return self._sizes.get(bandit_key, self._settings.settle_batch)
+
+    def _fit(self, bandit_key: str, seconds: float) -> None:
+        """Make the bandit's batches smaller where they take too long, and larger again."""
+        size = self._batch(bandit_key)
+        if seconds > _LONGEST_BATCH:
+            self._sizes[bandit_key] = max(1, size // 2)
+        elif bandit_key in self._sizes and seconds < _LONGEST_BATCH / 4:
+            self._sizes[bandit_key] = min(2 * size, self._settings.settle_batch)
 
     async def _step_live(self, connection: Connection, bandit_key: str, since: datetime) -> int:
         """Settle what is due and learn it, in one transaction; how many decisions."""
@@ -198,19 +229,20 @@ class Learner:
         bandit = live.bandit
         due = await training.due(
             connection, bandit.bandit_key, bandit.config.terminal_kinds,
-            signals_since=since, limit=self._settings.settle_batch,
+            signals_since=since, limit=self._batch(bandit.bandit_key),
         )  # fmt: skip
         if due:
             entries = await self._settle(connection, bandit, due, live.fold.seq)
             await training.append(connection, bandit.bandit_key, entries)
-            live.learn(entries)
+            await live.learn(connection, entries)
             await self._publish(connection, live)
-            self._behind |= len(due) == self._settings.settle_batch
+            self._behind |= len(due) == self._batch(bandit.bandit_key)
         return len(due)
 
     async def _catch_up(self, connection: Connection, behind: BranchFold, end: int) -> None:
         """Learn a part of the log; the rest in the next round."""
-        await behind.advance(connection, self._configs, min(end, behind.fold.seq + _CATCH_UP))
+        batch = self._batch(behind.bandit.bandit_key)
+        await behind.advance(connection, self._configs, min(end, behind.fold.seq + batch))
         if behind.fold.seq == end:
             await self._publish(connection, behind)
         else:
@@ -245,11 +277,10 @@ class Learner:
             and found.low > 0.0
             and await models.pinned(connection, bandit.bandit_key) is None
         ):
-            before = next(
-                b
-                for b in await models.branches(connection, bandit.bandit_key)
-                if b.branch == live.branch.replaced
-            )
+            branches = await models.branches(connection, bandit.bandit_key)
+            before = next(b for b in branches if b.branch == live.branch.replaced)
+            if not set(live.branch.without_subjects) <= set(before.without_subjects):
+                return  # somebody wants to be forgotten, and that branch remembers
             reason = (
                 f"rolled back automatically: (baseline - live) lies in [{found.low:.4g}, {found.high:.4g}] "
                 f"of the reward's range by {found.events} events of branch {live.branch.branch}"
@@ -296,9 +327,11 @@ class Learner:
         """The branch's fold: from memory, else from its newest version, else from the beginning."""
         key = (bandit.bandit_key, branch.branch)
         taken = self._folds.pop(key, None)
-        if taken is not None and not _unchanged(taken.branch, branch):
-            taken.close()
-            taken = None
+        if taken is not None:
+            known = await self._configs.get(connection, [(bandit.bandit_key, branch.config_version)])
+            if not taken.goes_on_as(branch, known[bandit.bandit_key, branch.config_version]):
+                taken.close()
+                taken = None
         if taken is None:
             try:
                 taken = await BranchFold.take_up(connection, self._configs, bandit, branch)
@@ -327,10 +360,3 @@ class Learner:
             taken.close()
         self._folds.clear()
         self._locked.clear()
-
-
-def _unchanged(held: Branch, stored: Branch) -> bool:
-    """Whether only what this learner itself writes has changed of the branch."""
-    return (held.state, held.config_version, held.newest_version, held.live_since_config) == (
-        stored.state, stored.config_version, stored.newest_version, stored.live_since_config,
-    )  # fmt: skip

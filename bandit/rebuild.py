@@ -15,8 +15,8 @@ from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
 from bandit.db.training import LogEntry
-from bandit.errors import BrokenLogError, InvalidInputError
-from bandit.types import Bandit, BanditConfig, Value
+from bandit.errors import BrokenLogError, ConflictError, InvalidInputError
+from bandit.types import Bandit, BanditConfig, Branch, Value
 
 _CHUNK = 2_000
 Progress = Callable[[int, int], None]
@@ -79,16 +79,20 @@ async def rebuild(
         config_version = live.config_version
         if reward_definition is not None:
             defined = (await bandits.get(connection, bandit_key, config_version=reward_definition)).config
-        learns = (await bandits.get(connection, bandit_key, config_version=config_version)).config
+        live_config = (await bandits.get(connection, bandit_key, config_version=config_version)).config
+        learns = live_config
         if defined is not None:
             learns = msgspec.structs.replace(
                 learns, reward=defined.reward, default_reward=defined.default_reward
             )
+        left_out = set(live.without_subjects)
+        if publish:
+            left_out = await versions.left_out(connection, bandit_key)
         branch = models.begun(
             bandit_key, 0, "candidate" if publish else "retired", config_version, "rebuilt",
             beside=live.newest_version,
             held_out_after=versions.held_out_after(through),
-            without_subjects=sorted({*live.without_subjects, *without_subjects}),
+            without_subjects=sorted({*left_out, *without_subjects}),
         )  # fmt: skip
         folded = BranchFold.anew(bandit, branch, learns)
         folded.compare_since(live.live_since_config or 0)
@@ -104,16 +108,16 @@ async def rebuild(
                     for was, now in zip(entries, settled, strict=True)
                     if now.reward != was.reward
                 ]
-                folded.learn(settled)
+                await folded.learn(connection, settled)
                 progress(folded.fold.seq, through)
             seconds = time.perf_counter() - began
             sha256 = vw.weights_sha256(folded.fold.to_bytes(), learns.policy)
             alike = not revised and branch.without_subjects == live.without_subjects
-            alike &= defined is None or versions.same_learning(learns, bandit.config)
+            alike &= defined is None or defined.reward.clip == live_config.reward.clip
             same = await models.on_branch(connection, live, through) if alike else None
             published = None
             if publish:
-                published = await _publish(database, folded, revised, reward_definition)
+                published = await _publish(database, folded, live, revised, reward_definition)
         finally:
             folded.close()
     return Rebuilt(
@@ -178,6 +182,7 @@ async def _settled_again(
 async def _publish(
     database: Database,
     folded: BranchFold,
+    live: Branch,
     revised: Sequence[tuple[int, float]],
     reward_definition: int | None,
 ) -> int:
@@ -186,6 +191,13 @@ async def _publish(
     reason = f"rebuilt through {folded.fold.seq}"
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
+        now = await versions.live(connection, bandit_key)
+        left_out = await versions.left_out(connection, bandit_key)
+        if now.branch != live.branch or not left_out <= set(folded.branch.without_subjects):
+            raise ConflictError(
+                "expected the same live branch and the same subjects left out as when this began, but "
+                "somebody changed them meanwhile; nothing was published. Rebuild again."
+            )
         config_version = folded.branch.config_version
         if reward_definition is not None:
             reason += f" with the reward definition of configuration {reward_definition}"
@@ -196,7 +208,7 @@ async def _publish(
             reason += f" without {len(folded.branch.without_subjects)} subject(s)"
         folded.branch = await versions.begin_candidate(
             connection, bandit_key, config_version, reason, through=folded.fold.seq,
-            without_subjects=frozenset(folded.branch.without_subjects),
+            without_subjects=folded.branch.without_subjects,
         )  # fmt: skip
         await models.revise(connection, folded.branch, revised)
         published = await folded.publish(connection)

@@ -187,7 +187,8 @@ class Bandit(Value, frozen=True, kw_only=True):
     """A decision point with its current configuration."""
 
     bandit_key: BanditKey
-    #: Grows by one with every change; every decision logs the version it was made under.
+    #: The configuration in force; every decision logs the version it was made under. Numbers grow, and some
+    #: belong to candidates.
     config_version: int
     config: BanditConfig
     #: Secret of the draw: the draw is a hash of salt and decision_id.

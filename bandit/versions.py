@@ -6,6 +6,8 @@ configuration version with that branch's policy.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from bandit.db import bandits, models
@@ -43,6 +45,16 @@ async def live(connection: Connection, bandit_key: str) -> Branch:
     return next(b for b in await models.branches(connection, bandit_key) if b.state == "live")
 
 
+async def left_out(connection: Connection, bandit_key: str, more: Collection[str] = ()) -> set[str]:
+    """Subjects of whom a new branch learns nothing: who was left out once, by the live branch or a candidate,
+    stays so."""
+    found = set(more)
+    for branch in await models.branches(connection, bandit_key):
+        if branch.state != "retired":
+            found.update(branch.without_subjects)
+    return found
+
+
 async def begin_candidate(
     connection: Connection,
     bandit_key: str,
@@ -50,13 +62,13 @@ async def begin_candidate(
     reason: str,
     *,
     through: int | None = None,
-    without_subjects: frozenset[str] = frozenset(),
+    without_subjects: Collection[str] = (),
 ) -> Branch:
     """Begin a branch beside the live one; a candidate that is there already makes room for it.
 
     It is compared on the last part of the log through `through`, its end unless given, and on what follows.
-    It learns the rewards that the live branch learned, and leaves out what that leaves out. The bandit was
-    read with `lock=True`.
+    It learns the rewards that the live branch learned, and leaves out what that and an earlier candidate
+    leave out. The bandit was read with `lock=True`.
     """
     everything = await models.branches(connection, bandit_key)
     beside = next(b for b in everything if b.state == "live")
@@ -68,7 +80,7 @@ async def begin_candidate(
         reason,
         beside=beside.newest_version,
         held_out_after=held_out_after(beside.trained_through if through is None else through),
-        without_subjects=sorted({*beside.without_subjects, *without_subjects}),
+        without_subjects=sorted(await left_out(connection, bandit_key, without_subjects)),
     )
     for earlier in everything:
         if earlier.state == "candidate":

@@ -29,16 +29,14 @@ VERSION: str = vowpalwabbit.__version__
 _native = pylibvw.vw
 
 #: Raw options that a policy may carry, with the form of their value. None may name a file or a socket, and
-#: each must resume exactly: --l1 and --l2 are out, because saving rounds what they have put off; so is
-#: --initial_t, with which every weight is saved.
+#: each must resume exactly. So these are out: --l1 and --l2 (saving rounds what they have put off),
+#: --initial_t (every weight is saved), --normalized (asking for predictions moves it), --ftrl_alpha and
+#: --ftrl_beta (model files do not keep them).
 ALLOWED_ARGUMENTS = {
     "bit_precision": r"(1[0-9]|2[0-4])",
     "coin": None,
     "ftrl": None,
-    "ftrl_alpha": r"[0-9.e-]+",
-    "ftrl_beta": r"[0-9.e-]+",
     "noconstant": None,
-    "normalized": None,
     "power_t": r"[0-9.]+",
     "random_seed": r"[0-9]{1,9}",
 }
@@ -90,7 +88,7 @@ def arguments(settings: PolicySettings) -> list[str]:
     '--cb_adf --rank_all --cb_type=mtr -'
     """
     given = {argument.partition("=")[0] for argument in settings.vw_arguments}
-    update = [] if given & {"--coin", "--ftrl", "--normalized"} else ["--adaptive", "--invariant"]
+    update = [] if given & {"--coin", "--ftrl"} else ["--adaptive", "--invariant"]
     return [
         *_exploration(settings),
         "--cb_type=mtr",
@@ -186,7 +184,7 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
     _, state = _expected_head(tuple(arguments(settings)))
     weights = data[_head(data).weights_at + state :]
     # Indices and values, of four bytes each: an index, read as a float, is a tiny number.
-    if not math.isfinite(math.fsum(array("f", weights))):
+    if not math.isfinite(sum(array("f", weights))):
         raise ModelRefusedError(
             "expected finite weights, got others: what was learned last ruined the model."
         )

@@ -16,7 +16,7 @@ from cli.bandits import Key
 from cli.service import DataDir, prepared, with_database
 
 app = typer.Typer(help="List, promote and roll back model versions.", no_args_is_help=True)
-Version = Annotated[int, typer.Argument(help="The model version.", min=1)]
+Version = Annotated[int, typer.Argument(help="The model version.", min=1, max=2**31 - 1)]
 Limit = Annotated[int, typer.Option(help="How many versions to show, newest first.", min=1, max=1_000)]
 
 

@@ -59,7 +59,7 @@ async def insert_config(connection: Connection, bandit: Bandit) -> None:
         bandit.bandit_key,
         bandit.config_version,
         config,
-        seal(bandit.bandit_key, bandit.config_version, config),
+        seal(bandit.bandit_key, bandit.config_version, config, bandit.config.terminal_kinds),
         bandit.config.terminal_kinds,
     )
 
@@ -73,15 +73,22 @@ async def next_config_version(connection: Connection, bandit_key: str) -> int:
 
 
 async def unsealed(connection: Connection, bandit_key: str) -> list[int]:
-    """Those configuration versions of the bandit that are not as they were written."""
-    rows = await connection.fetch(
-        "SELECT config_version, config, seal FROM bandit_configs WHERE bandit_key = $1 ORDER BY 1", bandit_key
-    )
-    return [
+    """Those configuration versions of the bandit that are missing, or not as they were written.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    newest = await connection.fetchval("SELECT config_version FROM bandits WHERE bandit_key = $1", bandit_key)
+    if newest is None:
+        raise _no_such_bandit(bandit_key)
+    rows = await connection.fetch("SELECT * FROM bandit_configs WHERE bandit_key = $1", bandit_key)
+    good = {
         row["config_version"]
         for row in rows
-        if seal(bandit_key, row["config_version"], row["config"]) != row["seal"]
-    ]
+        if seal(bandit_key, row["config_version"], row["config"], row["terminal_kinds"]) == row["seal"]
+    }
+    newest = max(newest, *(row["config_version"] for row in rows), 0)
+    return sorted(set(range(1, newest + 1)) - good)
 
 
 async def archive(connection: Connection, bandit_key: str) -> None:
@@ -103,19 +110,23 @@ async def get(
         NotFoundError: no such bandit.
     """
     if lock:  # a statement of its own: what is read after it is what the last holder wrote
-        await connection.execute("SELECT FROM bandits WHERE bandit_key = $1 FOR UPDATE", bandit_key)
+        await connection.execute("SELECT FROM bandits WHERE bandit_key = $1 FOR NO KEY UPDATE", bandit_key)
     row = await connection.fetchrow(
         _SELECT + " WHERE b.bandit_key = $1 AND c.config_version = coalesce($2, b.config_version)",
         bandit_key,
         config_version,
     )
     if row is None:
-        raise NotFoundError(
-            f"bandit_key: expected the key of an existing bandit, got {bandit_key!r}; "
-            "create it with POST /v1/bandits.",
-            target="bandit_key",
-        )
+        raise _no_such_bandit(bandit_key)
     return _bandit(row)
+
+
+def _no_such_bandit(bandit_key: str) -> NotFoundError:
+    return NotFoundError(
+        f"bandit_key: expected the key of an existing bandit, got {bandit_key!r}; "
+        "create it with POST /v1/bandits.",
+        target="bandit_key",
+    )
 
 
 async def listed(connection: Connection) -> list[Bandit]:

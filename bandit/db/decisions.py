@@ -17,7 +17,7 @@ from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
 from bandit.db.seals import seal
 from bandit.errors import NotFoundError
-from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice
+from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice, Value
 
 _COLUMNS = (
     "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
@@ -203,18 +203,25 @@ async def count(connection: Connection, bandit_key: str) -> int:
     return int(await connection.fetchval("SELECT count(*) FROM decisions WHERE bandit_key = $1", bandit_key))
 
 
-async def every(
-    connection: Connection, configs: ConfigCache, bandit_key: str
-) -> AsyncIterator[tuple[Decision, bool]]:
-    """All decisions of the bandit by model version, each with whether it is as it was written.
+class Kept(Value, frozen=True, kw_only=True):
+    """A decision as it stands in the database."""
 
-    Inside a transaction.
-    """
+    decision_id: str
+    model_version: int
+    #: None: it is not as it was written, so what stands there means nothing.
+    decision: Decision | None
+
+
+async def every(connection: Connection, configs: ConfigCache, bandit_key: str) -> AsyncIterator[Kept]:
+    """All decisions of the bandit by model version. Inside a transaction."""
     query = "SELECT * FROM decisions WHERE bandit_key = $1 ORDER BY model_version, decided_at, decision_id"
     async for row in connection.cursor(query, bandit_key, prefetch=1_000):
-        pair = (bandit_key, row["config_version"])
-        known = await configs.get(connection, [pair])
-        yield from_row(row, known[pair]), _sealed(row)
+        decision = None
+        if _sealed(row):
+            pair = (bandit_key, row["config_version"])
+            known = await configs.get(connection, [pair])
+            decision = from_row(row, known[pair])
+        yield Kept(decision_id=row["decision_id"], model_version=row["model_version"], decision=decision)
 
 
 def _is_own(decision_id: str, decided_at: datetime) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from bandit.db.pool import CHANGED, Connection, notify
+from bandit.db.seals import seal
 from bandit.errors import ModelRefusedError, NotFoundError
 from bandit.types import Branch, BranchState, ModelVersion, Value
 
@@ -115,6 +116,15 @@ async def comparisons(connection: Connection, bandit_key: str) -> dict[int, byte
     return {row["branch"]: row["comparison"].encode() for row in rows}
 
 
+async def forget_comparison(connection: Connection, branch: Branch) -> None:
+    """Begin the branch's comparison anew."""
+    place = (branch.bandit_key, branch.branch)
+    await connection.execute(
+        "UPDATE model_branches SET comparison = NULL WHERE bandit_key = $1 AND branch = $2", *place
+    )
+    await connection.execute("DELETE FROM predictions WHERE bandit_key = $1 AND branch = $2", *place)
+
+
 async def save_comparison(connection: Connection, branch: Branch, state: bytes) -> None:
     """Keep the state of the branch's comparison."""
     await connection.execute(
@@ -122,6 +132,47 @@ async def save_comparison(connection: Connection, branch: Branch, state: bytes) 
         branch.bandit_key,
         branch.branch,
         state.decode(),
+    )
+
+
+class Prediction(Value, frozen=True, kw_only=True):
+    """What a branch would have done where something else was served, and what came of that."""
+
+    decision_id: str
+    #: The configuration since which the branch is live that it is compared with.
+    since_config: int
+    due_at: datetime
+    #: Its probability of what was served / the logged one; and the largest such ratio of any action offered.
+    weight: float
+    scaled_reward: float
+    largest: float
+
+
+async def keep_predictions(connection: Connection, branch: Branch, predictions: Sequence[Prediction]) -> None:
+    """Keep predictions until they are counted."""
+    names = ["bandit_key", "branch", *Prediction.__struct_fields__]
+    place = (branch.bandit_key, branch.branch)
+    await connection.copy_records_to_table(
+        "predictions", columns=names, records=[(*place, *msgspec.structs.astuple(one)) for one in predictions]
+    )
+
+
+async def take_predictions(
+    connection: Connection, branch: Branch, since_config: int, until: datetime
+) -> list[Prediction]:
+    """The predictions due before `until`, by that time; those against another branch are dropped."""
+    rows = await connection.fetch(
+        f"""DELETE FROM predictions WHERE bandit_key = $1 AND branch = $2
+            AND (due_at < $4 OR since_config <> $3) RETURNING {", ".join(Prediction.__struct_fields__)}""",  # noqa: S608 our own column names
+        branch.bandit_key,
+        branch.branch,
+        since_config,
+        until,
+    )
+    found = [Prediction(**row) for row in rows]
+    return sorted(
+        (one for one in found if one.since_config == since_config),
+        key=lambda one: (one.due_at, one.decision_id),
     )
 
 
@@ -164,7 +215,7 @@ async def next_version(connection: Connection, bandit_key: str) -> int:
 
 async def publish(connection: Connection, model: ModelVersion, weights: bytes) -> None:
     """Write the newest version of a branch and, when the transaction commits, tell every process."""
-    row = msgspec.structs.asdict(model) | {"weights": weights}
+    row = msgspec.structs.asdict(model) | {"weights": weights, "seal": _seal(model)}
     await connection.copy_records_to_table("model_versions", columns=list(row), records=[tuple(row.values())])
     await connection.execute(
         """UPDATE model_branches SET newest_version = $3, trained_through = $4
@@ -209,6 +260,20 @@ async def versions(
         limit,
     )
     return [(_model(row), row["kept"]) for row in rows]
+
+
+async def unsealed(connection: Connection, bandit_key: str) -> list[int]:
+    """Those model versions of the bandit whose lineage is not as it was written."""
+    rows = await connection.fetch(
+        f"SELECT {_MODEL}, seal FROM model_versions WHERE bandit_key = $1 ORDER BY model_version",  # noqa: S608 our own column names
+        bandit_key,
+    )
+    return [row["model_version"] for row in rows if _seal(_model(row)) != row["seal"]]
+
+
+def _seal(model: ModelVersion) -> int:
+    """Without `sha256`: bytes that were pruned and folded again differ in what does not count."""
+    return seal(*(getattr(model, name) for name in ModelVersion.__struct_fields__ if name != "sha256"))
 
 
 async def on_branch(connection: Connection, branch: Branch, through: int) -> ModelVersion | None:

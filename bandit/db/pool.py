@@ -37,16 +37,18 @@ WORK = "segbandit_work"
 #: How long a statement may take, in seconds, before the connection counts as dead: one that died without a
 #: word would keep its user waiting for ever. What looks through a whole log gets longer.
 PATIENCE, LONG_PATIENCE = 5.0, 3_600.0
-#: Of a connection that holds locks. The server drops it when it has been silent for so long, and with it the
-#: locks: only so can somebody else go on when its machine is gone.
-_LOCK_HOLDER = {
-    "idle_session_timeout": "5s",
-    "idle_in_transaction_session_timeout": "60s",
+#: When the server gives up a client that has fallen silent, and with it what that one holds: rows in the
+#: middle of a transaction, the learner's locks. Only so can somebody else go on when a machine is gone.
+_SILENT = {
     "tcp_keepalives_idle": "3",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "6s",
 }
+_SILENT_CLIENT = {**_SILENT, "idle_in_transaction_session_timeout": "5s"}
+#: Who holds locks says something at least this often, in seconds.
+SIGN_OF_LIFE_SECONDS = 1.0
+_SILENT_LEARNER = {**_SILENT, "idle_in_transaction_session_timeout": "6s", "idle_session_timeout": "6s"}
 
 
 def address(url: str) -> str:
@@ -60,7 +62,7 @@ def address(url: str) -> str:
 
 async def connect(url: str, *, holds_locks: bool = False, patience: float = PATIENCE) -> Connection:
     """One connection outside any pool, for whoever holds locks or listens."""
-    settings = _LOCK_HOLDER if holds_locks else {}
+    settings = _SILENT_LEARNER if holds_locks else {}
     try:
         return await asyncpg.connect(
             address(url), timeout=5, command_timeout=patience, server_settings=settings
@@ -81,7 +83,12 @@ class Database:
     async def open(self) -> None:
         """Make ready; connections are made when they are first needed, so the server may be away now."""
         self._pool = await asyncpg.create_pool(
-            address(self.url), min_size=0, max_size=self._size, timeout=5, command_timeout=self._patience
+            address(self.url),
+            min_size=0,
+            max_size=self._size,
+            timeout=5,
+            command_timeout=self._patience,
+            server_settings=_SILENT_CLIENT if self._patience == PATIENCE else {},
         )
 
     async def close(self) -> None:

@@ -257,3 +257,29 @@ async def lines(connection: Connection, bandit_key: str, after: int, through: in
         )
         for row in rows
     ]
+
+
+async def misplaced(connection: Connection, bandit_key: str) -> str | None:
+    """A decision that should be either settled or waiting until it is due, and is not; None: there is none.
+
+    When an activated decision is due depends on when it was activated, so only that it waits is looked at.
+    """
+    decision_id: str | None = await connection.fetchval(
+        """SELECT decision_id FROM (
+               SELECT d.decision_id FROM decisions d
+               LEFT JOIN unsettled u USING (decision_id) LEFT JOIN training_log t USING (decision_id)
+               WHERE d.bandit_key = $1 AND (NOT d.deferred OR d.activated_at IS NOT NULL)
+                 AND (u.decision_id IS NULL) = (t.decision_id IS NULL)
+               UNION ALL
+               SELECT u.decision_id FROM unsettled u
+               LEFT JOIN decisions d ON (d.decision_id, d.decided_at) = (u.decision_id, u.decided_at)
+               LEFT JOIN bandit_configs c
+                      ON (c.bandit_key, c.config_version) = (d.bandit_key, d.config_version)
+               WHERE $1 IN (u.bandit_key, d.bandit_key)
+                 AND (u.bandit_key IS DISTINCT FROM d.bandit_key OR (NOT d.deferred AND 1e-3 <
+                      abs(extract(epoch FROM u.due_at - u.decided_at)
+                          - (c.config->>'reward_wait')::float8)))
+           ) AS found ORDER BY decision_id LIMIT 1""",
+        bandit_key,
+    )
+    return decision_id

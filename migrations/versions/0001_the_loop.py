@@ -147,6 +147,21 @@ _TABLES = (
     )
     """,
     """
+    CREATE TABLE predictions (
+        bandit_key     text NOT NULL,
+        branch         int NOT NULL,
+        decision_id    text NOT NULL,
+        since_config   int NOT NULL,
+        due_at         timestamptz NOT NULL,
+        weight         float8 NOT NULL,
+        scaled_reward  float8 NOT NULL,
+        largest        float8 NOT NULL,
+        PRIMARY KEY (bandit_key, branch, decision_id),
+        FOREIGN KEY (bandit_key, branch) REFERENCES model_branches
+    )
+    """,
+    "CREATE INDEX predictions_by_due ON predictions (bandit_key, branch, due_at)",
+    """
     CREATE TABLE model_versions (
         bandit_key           text NOT NULL,
         model_version        int NOT NULL,
@@ -159,6 +174,7 @@ _TABLES = (
         weights_sha256       text NOT NULL,
         vw_version           text NOT NULL,
         vw_arguments         text NOT NULL,
+        seal                 bigint NOT NULL,
         weights              bytea,
         created_at           timestamptz NOT NULL DEFAULT now(),
         PRIMARY KEY (bandit_key, model_version),
@@ -176,7 +192,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "model_versions reward_revisions model_branches training_log reward_signals reward_events unsettled "
-        "decision_claims decisions bandit_configs bandits"
+        "model_versions predictions reward_revisions model_branches training_log reward_signals "
+        "reward_events unsettled decision_claims decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")

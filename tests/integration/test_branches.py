@@ -11,9 +11,15 @@ import pytest
 from bandit import audit
 from bandit.db import models
 from bandit.db.pool import Connection, Database
+from bandit.rebuild import rebuild
 from tests.conftest import Step, api_process
 from tests.integration.helpers import create, decide, logged, refused, reward
-from tests.integration.test_learner import TERMINAL, assert_newest_model_is_the_fold_of_its_log, play
+from tests.integration.test_learner import (
+    TERMINAL,
+    assert_newest_model_is_the_fold_of_its_log,
+    play,
+    step_of_a_new_learner,
+)
 
 #: Hardly learns at all, so it goes on choosing almost at random.
 DULL: dict[str, Any] = {"learning_rate": 1e-6, "interactions": [], "relearn": 0}
@@ -354,3 +360,47 @@ async def test_a_candidate_that_fails_does_not_stop_the_live_branch(
     assert await learn() == 5
     found = await overview(client)
     assert (found["branches"][0]["trained_through"], found["branches"][1]["trained_through"]) == (15, 0)
+
+
+async def test_a_comparison_goes_on_where_the_last_learner_stopped(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    """Every learner here makes one step and is gone; what waits to be counted waits in the database."""
+    await create(client, policy=DULL, reward_wait=0.5)
+    await play(client, 50)
+    await asyncio.sleep(0.6)
+    assert await step_of_a_new_learner(database_url) == 50
+    await patch(client, policy={"relearn": 0})
+    for _ in range(4):
+        await play(client, 10)
+        await asyncio.sleep(0.6)
+        assert await step_of_a_new_learner(database_url) == 10
+        await patch(client, promotion="manual")
+    await asyncio.sleep(1.2)
+    await play(client, 1)
+    await asyncio.sleep(0.6)
+    assert await step_of_a_new_learner(database_url) == 1
+    comparison = (await overview(client))["branches"][1]["comparison"]
+    assert comparison["events"] == 10 + 4 * 10, "the held-out fifth, and each one since, but the last"
+
+
+async def test_who_was_left_out_does_not_come_back_by_itself(
+    client: httpx2.AsyncClient, database: Database, learn: Step
+) -> None:
+    async def play_for_the_baseline(rounds: int) -> None:
+        for _ in range(rounds):
+            made = await decide(client, subject="s-1")
+            await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == "a"))
+
+    await create(client, policy=DULL, reward_wait=0.5)
+    await play_for_the_baseline(20)
+    await settled_long_enough(learn)
+    found = await rebuild(database, "hero", without_subjects=["s-1"], publish=True)
+    await switch(client, found.published or 0, "promote")
+    await play_for_the_baseline(250)
+    await settled_long_enough(learn)
+    await learn()
+    await settled_long_enough(learn)
+    now = await overview(client)
+    assert states(now) == ["retired", "live"]
+    assert now["branches"][1]["comparison"]["low"] > 0.0, "the baseline earns more, and still"

@@ -258,3 +258,36 @@ async def test_running_learners_and_api_processes_work_together(database_url: st
             learner.cancel()
         await asyncio.gather(*learners, return_exceptions=True)
         assert (await logged(one, made["decision_id"]))["settled"] is None
+
+
+async def test_a_learner_ends_when_it_is_told_to_whatever_it_is_doing(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    await create(client, **TERMINAL)
+    for number in range(12):
+        running = asyncio.create_task(Learner(database_url, Settings(publish_seconds=0.01)).run())
+        for _ in range(number):
+            await play(client, 1)
+        running.cancel()
+        async with asyncio.timeout(10):
+            await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_learner_that_rests_long_keeps_its_lock_and_its_connection(
+    client: httpx2.AsyncClient, connection: Connection, database_url: str
+) -> None:
+    """The server gives up a learner that says nothing for six seconds."""
+    await create(client, **TERMINAL)
+    running = asyncio.create_task(
+        Learner(database_url, Settings(publish_seconds=9.0, poll_seconds=9.0)).run()
+    )
+    await play(client, 1)
+    lock = """SELECT min(pid) FROM pg_locks WHERE locktype = 'advisory' AND database =
+              (SELECT oid FROM pg_database WHERE datname = current_database())"""
+    async with asyncio.timeout(20):
+        while (holder := await connection.fetchval(lock)) is None:
+            await asyncio.sleep(0.1)
+    await asyncio.sleep(7.5)
+    assert await connection.fetchval(lock) == holder
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)

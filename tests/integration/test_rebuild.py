@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import Any
 
 import httpx2
 import pytest
 
-from bandit import audit
+from bandit import audit, catalogue
 from bandit.db import models
 from bandit.db.pool import Connection, Database
-from bandit.errors import BrokenLogError, InvalidInputError, NotFoundError
+from bandit.errors import BrokenLogError, ConflictError, InvalidInputError, NotFoundError
 from bandit.rebuild import rebuild
 from tests.conftest import Step
 from tests.integration.helpers import create, decide, logged, reward
@@ -105,7 +107,7 @@ async def test_a_subject_can_be_left_out_for_good(
     await learn()
     await learn()
     candidate = (await overview(client))["branches"][2]
-    assert candidate["without_subjects"] == ["s-1"]
+    assert candidate["subjects_left_out"] == 1
     assert (await audit.audit_everything(database, "hero")).difference is None
 
 
@@ -151,3 +153,28 @@ async def test_a_log_with_a_hole_is_refused(
     await connection.execute("DELETE FROM decisions WHERE decision_id = 'd-9'")
     with pytest.raises(BrokenLogError, match="place 10 of the training log"):
         await rebuild(database, "hero")
+
+
+async def test_nothing_is_published_when_another_branch_went_live_meanwhile(
+    client: httpx2.AsyncClient, database: Database, learn: Step
+) -> None:
+    await history(client, learn)
+    other = await rebuild(database, "hero", without_subjects=["s-1"], publish=True)
+
+    async def promote() -> None:
+        database_of_its_own = Database(database.url, size=1)
+        await database_of_its_own.open()
+        await catalogue.promote(database_of_its_own, "hero", other.published or 0)
+        await database_of_its_own.close()
+
+    def meanwhile(done: int, _: int) -> None:
+        if done == 0:
+            thread = threading.Thread(target=lambda: asyncio.run(promote()))
+            thread.start()
+            thread.join()
+
+    with pytest.raises(ConflictError, match="Rebuild again"):
+        await rebuild(database, "hero", publish=True, progress=meanwhile)
+    assert states(await overview(client)) == ["retired", "live"]
+    assert (await rebuild(database, "hero", publish=True)).left_out == 10
+    assert (await audit.audit_everything(database, "hero")).difference is None
