@@ -58,8 +58,8 @@ class Learner:
         self._folds: dict[tuple[str, int], BranchFold] = {}
         self._locked: set[str] = set()
         self._wake = asyncio.Event()
-        #: Whether some bandit had more to do than one round.
-        self._behind = False
+        #: Bandits that had more to do than one round.
+        self._behind: set[str] = set()
         #: How much of a bandit fits into a batch, where that is less than the settings say.
         self._sizes: dict[str, int] = {}
         #: For each branch that failed: when to try again, and the pause after that.
@@ -144,8 +144,10 @@ class Learner:
         if sweep:
             self._swept = time.monotonic()
         since = datetime.min.replace(tzinfo=UTC) if sweep else datetime.now(UTC) - _RECENT
-        learned, self._behind = 0, False
-        work = await training.bandits_with_work(connection, signals_since=since)
+        work = dict.fromkeys(self._behind, True)
+        work |= await training.bandits_with_work(connection, signals_since=since)
+        learned = 0
+        self._behind.clear()
         for bandit_key, has_candidate in work.items():
             if await self._lock(connection, bandit_key):
                 learned += await self._guarded(
@@ -236,17 +238,19 @@ class Learner:
             await training.append(connection, bandit.bandit_key, entries)
             await live.learn(connection, entries)
             await self._publish(connection, live)
-            self._behind |= len(due) == self._batch(bandit.bandit_key)
+            if len(due) == self._batch(bandit.bandit_key):
+                self._behind.add(bandit.bandit_key)
         return len(due)
 
     async def _catch_up(self, connection: Connection, behind: BranchFold, end: int) -> None:
         """Learn a part of the log; the rest in the next round."""
-        batch = self._batch(behind.bandit.bandit_key)
-        await behind.advance(connection, self._configs, min(end, behind.fold.seq + batch))
-        if behind.fold.seq == end:
+        bandit_key = behind.bandit.bandit_key
+        until = min(end, behind.fold.seq + self._batch(bandit_key))
+        await behind.advance(connection, self._configs, until)
+        if until == end:
             await self._publish(connection, behind)
         else:
-            self._behind = True
+            self._behind.add(bandit_key)
 
     async def _publish(self, connection: Connection, learned: BranchFold) -> None:
         model = await learned.publish(connection)
@@ -360,3 +364,4 @@ class Learner:
             taken.close()
         self._folds.clear()
         self._locked.clear()
+        self._behind.clear()
