@@ -337,7 +337,9 @@ def _with(report: AuditReport, difference: Difference) -> AuditReport:
 
 
 def _unsealed(target: str) -> Difference:
-    return Difference(target=target, logged="changed after it was written", recomputed="as its seal says")
+    return Difference(
+        target=target, logged="changed or removed after it was written", recomputed="as its seal says"
+    )
 
 
 def _missing(target: str, error: Exception) -> Difference:

@@ -262,11 +262,7 @@ class Learner:
     async def _judge_candidate(self, connection: Connection, candidate: BranchFold) -> None:
         """Promote a candidate that is shown to be better, if the bandit wants that."""
         found, bandit = candidate.comparison.interval(), candidate.bandit
-        if (
-            bandit.config.promotion == "automatic"
-            and found.low > 0.0
-            and await models.pinned(connection, bandit.bandit_key) is None
-        ):
+        if bandit.config.promotion == "automatic" and found.low > 0.0:
             reason = (
                 f"promoted automatically: (candidate - live) lies in [{found.low:.4g}, {found.high:.4g}] of "
                 f"the reward's range by {found.events} events"
@@ -276,11 +272,7 @@ class Learner:
     async def _judge_live(self, connection: Connection, live: BranchFold) -> None:
         """Go back to the branch before, if the one that took its place earns less than the baseline."""
         found, bandit = live.comparison.interval(), live.bandit
-        if (
-            live.branch.replaced is not None
-            and found.low > 0.0
-            and await models.pinned(connection, bandit.bandit_key) is None
-        ):
+        if live.branch.replaced is not None and found.low > 0.0:
             branches = await models.branches(connection, bandit.bandit_key)
             before = next(b for b in branches if b.branch == live.branch.replaced)
             if not set(live.branch.without_subjects) <= set(before.without_subjects):
@@ -294,10 +286,12 @@ class Learner:
     async def _switch(
         self, connection: Connection, bandit: Bandit, to: Branch, reason: str, *, back: bool
     ) -> None:
+        """Unless somebody pinned a version or changed something meanwhile: the next round looks again."""
         locked = await bandits.get(connection, bandit.bandit_key, lock=True)
         now = {b.branch: b.state for b in await models.branches(connection, bandit.bandit_key)}
-        if locked.config_version != bandit.config_version or now[to.branch] != to.state:
-            return  # somebody changed it meanwhile: look again in the next round
+        pinned = await models.pinned(connection, bandit.bandit_key)
+        if pinned is not None or locked.config_version != bandit.config_version or now[to.branch] != to.state:
+            return
         if back:
             await versions.return_to(connection, locked, to, reason)
         else:
@@ -341,6 +335,7 @@ class Learner:
                 taken = await BranchFold.take_up(connection, self._configs, bandit, branch)
             except ModelRefusedError as error:
                 _log.error("snapshot refused, folding the log anew", bandit_key=key[0], error=error.message)
+                await models.forget_comparison(connection, branch)  # what was predicted is predicted again
                 taken = await BranchFold.begin(connection, self._configs, bandit, branch)
         taken.bandit = bandit
         taken.compare_since(live.live_since_config or 0)

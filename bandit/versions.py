@@ -99,7 +99,7 @@ async def promote(connection: Connection, bandit: Bandit, model: ModelVersion, r
     The bandit was read with `lock=True`.
     """
     await models.pin(connection, bandit.bandit_key, None)
-    return await _go_live(connection, bandit, model, reason, returning=False)
+    return await _go_live(connection, bandit, model.branch, reason, returning=False)
 
 
 async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion, reason: str) -> Bandit:
@@ -118,29 +118,39 @@ async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion,
             target="model_version",
         )
     await models.pin(connection, bandit.bandit_key, model.model_version)
-    return await _go_live(connection, bandit, model, reason, returning=True)
+    return await _go_live(
+        connection, bandit, model.branch, reason, returning=True, config_version=model.config_version
+    )
 
 
 async def return_to(connection: Connection, bandit: Bandit, branch: Branch, reason: str) -> Bandit:
     """Make a branch live that was live before, at its newest version, for good: nothing follows it back."""
-    model = await models.lineage(connection, bandit.bandit_key, branch.newest_version)
     await models.pin(connection, bandit.bandit_key, None)
-    return await _go_live(connection, bandit, model, reason, returning=True)
+    return await _go_live(connection, bandit, branch.branch, reason, returning=True)
 
 
 async def _go_live(
-    connection: Connection, bandit: Bandit, model: ModelVersion, reason: str, *, returning: bool
+    connection: Connection,
+    bandit: Bandit,
+    branch: int,
+    reason: str,
+    *,
+    returning: bool,
+    config_version: int | None = None,
 ) -> Bandit:
+    """Make the branch live under its policy, or under that of the configuration version that is given."""
     everything = await models.branches(connection, bandit.bandit_key)
     old = next(b for b in everything if b.state == "live")
-    new = next(b for b in everything if b.branch == model.branch)
+    new = next(b for b in everything if b.branch == branch)
     if new.branch == old.branch:
         await models.set_state(
             connection, new, "live", reason, live_since_config=new.live_since_config, replaced=new.replaced
         )
     else:
         policy = (
-            await bandits.get(connection, bandit.bandit_key, config_version=model.config_version)
+            await bandits.get(
+                connection, bandit.bandit_key, config_version=config_version or new.config_version
+            )
         ).config.policy
         bandit = msgspec.structs.replace(
             bandit,

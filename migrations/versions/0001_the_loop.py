@@ -1,11 +1,11 @@
 """Bandits, decisions, rewards, the training log, branches and models.
 
-Revision ID: 0001_branches
+Revision ID: 0001_exactly_once
 """
 
 from alembic import op
 
-revision = "0001_branches"
+revision = "0001_exactly_once"
 down_revision = None
 
 _TABLES = (

@@ -175,12 +175,18 @@ async def test_a_candidate_goes_on_when_something_else_is_changed(
     assert changed["candidate"]["branch"] == 2, "it learns the same, so it learns on"
     assert changed["candidate"]["policy"]["exploration"]["algorithm"] == "epsilon_greedy"
     assert changed["policy"]["exploration"]["algorithm"] == "squarecb"
+    await learn()
+    await switch(client, 2, "promote")
+    now = (await client.get("/v1/bandits/hero")).json()
+    assert now["policy"]["exploration"]["algorithm"] == "epsilon_greedy"
+    await switch(client, 1, "promote")
+    await patch(client, policy=explores)
 
     changed = await patch(client, reward={"clip": [0, 2]})
-    assert changed["candidate"]["branch"] == 3, "under the new range, with the policy that was asked for"
+    assert changed["candidate"]["branch"] == 4, "under the new range, with the policy that was asked for"
     assert changed["candidate"]["policy"]["learning_rate"] == 0.5
     changed = await patch(client, policy={"exploration": {"algorithm": "epsilon_greedy", "epsilon": 0.3}})
-    assert changed["candidate"]["branch"] == 4, "the live branch still learns under the old range"
+    assert changed["candidate"]["branch"] == 5, "the live branch still learns under the old range"
     assert changed["policy"]["exploration"]["epsilon"] == 0.3, "but it explores as asked at once"
     changed = await patch(client, reward={"clip": [0, 1]})
     assert changed["candidate"] is None
@@ -404,3 +410,26 @@ async def test_who_was_left_out_does_not_come_back_by_itself(
     now = await overview(client)
     assert states(now) == ["retired", "live"]
     assert now["branches"][1]["comparison"]["low"] > 0.0, "the baseline earns more, and still"
+
+
+async def test_a_candidate_whose_snapshot_was_changed_is_folded_and_compared_anew(
+    client: httpx2.AsyncClient, connection: Connection, database_url: str
+) -> None:
+    await create(client, policy=DULL, **TERMINAL)
+    await play(client, 50)
+    waiting = await decide(client)
+    assert await step_of_a_new_learner(database_url) == 50
+    await patch(client, policy={"relearn": 0})
+    assert await step_of_a_new_learner(database_url) == 0
+    await play(client, 10)  # predicted, and not counted while the earlier decision waits
+    assert await step_of_a_new_learner(database_url) == 10
+    assert await connection.fetchval("SELECT count(*) FROM predictions") >= 10
+    await connection.execute("UPDATE model_versions SET weights = set_byte(weights, 400, 7) WHERE branch = 2")
+    await play(client, 5)
+    assert await step_of_a_new_learner(database_url) == 5
+    assert (await overview(client))["branches"][1]["trained_through"] == 65
+    assert await connection.fetchval("SELECT count(*) FROM predictions") >= 15
+    await asyncio.sleep(1.1)
+    await reward(client, waiting["decision_id"])
+    assert await step_of_a_new_learner(database_url) == 1
+    assert (await overview(client))["branches"][1]["comparison"]["events"] == 10 + 16
