@@ -133,7 +133,7 @@ class _Auditor:
             return _with(report, _unsealed(f"model {version}"))
         if (decision_id := await training.misplaced(self._connection, self._bandit_key)) is not None:
             return _with(report, Difference(
-                target=f"decision {decision_id}", logged="neither settled nor waiting until due, or both",
+                target=f"decision {decision_id}", logged="not one of settled and waiting, or not ours",
                 recomputed="one of them",
             ))  # fmt: skip
         report = await self._log(report, progress)
@@ -176,6 +176,8 @@ class _Auditor:
     async def _models_and_decisions(self, report: AuditReport, progress: Progress) -> AuditReport:
         total = await decisions.count(self._connection, self._bandit_key)
         by_version = _ByVersion(decisions.every(self._connection, self._configs, self._bandit_key))
+        if difference := await self._dangling():
+            return _with(report, difference)
         folds: dict[int, BranchFold] = {}
         versions: list[ModelVersion | None] = [None]
         versions += [m for m, _ in reversed(await models.versions(self._connection, self._bandit_key))]
@@ -201,6 +203,25 @@ class _Auditor:
                                    logged=left.model_version, recomputed="a version of the bandit"),
             )  # fmt: skip
         return report
+
+    async def _dangling(self) -> Difference | None:
+        """What is said to serve is there: one live branch, each branch's newest version, a pinned one."""
+        known = {m.model_version: m for m, _ in await models.versions(self._connection, self._bandit_key)}
+        branches = await models.branches(self._connection, self._bandit_key)
+        if [branch.state for branch in branches].count("live") != 1:
+            return Difference(target="branches", logged="not just one live branch", recomputed="one")
+        for branch in branches:
+            newest = known.get(branch.newest_version)
+            through = newest.trained_through_seq if newest and newest.branch == branch.branch else 0
+            if branch.trained_through != through:
+                return Difference(
+                    target=f"branch {branch.branch}: trained_through",
+                    logged=branch.trained_through, recomputed=through,
+                )  # fmt: skip
+        pinned = await models.pinned(self._connection, self._bandit_key)
+        if pinned is not None and pinned not in known:
+            return Difference(target="pinned model version", logged=pinned, recomputed="one that exists")
+        return None
 
     async def _decisions(
         self, report: AuditReport, made: AsyncIterator[Kept], again: BranchFold | None

@@ -109,6 +109,11 @@ def _received(event: RewardEvent, now: datetime, at: str) -> ReceivedEvent:
             f"{at}occurred_at: expected a time from the year 2000 to a day from now, got {occurred_at}.",
             target=f"{at}occurred_at",
         )
+    if event.corrects is not None and event.corrects == event.event_id:
+        raise InvalidInputError(
+            f"{at}corrects: expected the event_id of an earlier event, got its own, {event.event_id!r}.",
+            target=f"{at}corrects",
+        )
     return ReceivedEvent(
         decision_id=event.decision_id,
         source=event.source,
@@ -132,15 +137,21 @@ def _content_id(event: RewardEvent) -> str:
 
 def _receipt(event: ReceivedEvent, key: str | None, config: BanditConfig | None, *, late: bool) -> Receipt:
     detail = None
-    if config is not None and event.kind not in config.reward.kinds:
+    if event.corrects is not None:
+        detail = (
+            f"kept; its value takes the place of event {event.corrects!r} of source {event.source!r}, if "
+            "that is one of this decision"
+            + (": when the model is rebuilt, for it was settled before" if late else "")
+        )
+    elif config is not None and event.kind not in config.reward.kinds:
         detail = (
             f"kept, but kind {event.kind!r} is not in the reward definition of bandit {key!r} "
             f"({', '.join(sorted(config.reward.kinds))}), so it does not count"
         )
     elif late:
         detail = (
-            "kept, but its decision was settled before it came, so it does not change the reward; it enters "
-            "when the model is rebuilt, and in evaluation"
+            "kept, but its decision was settled before it came, so it does not change the reward; if it "
+            "occurred in time, it enters when the model is rebuilt, and in evaluation"
         )
     return _line(event, "orphan" if config is None else "accepted", detail)
 

@@ -28,8 +28,10 @@ class Rebuilt(Value, frozen=True, kw_only=True):
     bandit_key: str
     #: The last place of the log that was folded.
     through: int
-    #: Events of subjects left out; the others were learned.
+    #: Events of subjects left out; the others were learned. Who was left out by the live branch, or, in what
+    #: is published, by the candidate before, stays so.
     left_out: int
+    subjects_left_out: int
     #: Events whose reward is another than the live branch learned: late, corrected, or defined otherwise.
     revised: int
     #: How long folding took, in seconds.
@@ -39,8 +41,10 @@ class Rebuilt(Value, frozen=True, kw_only=True):
     same_as: int | None
     #: Whether its weights are the same, with difference 0.0; None: there is nothing to compare with.
     equal: bool | None
-    #: The version under which the result was published as a candidate.
+    #: The version under which the result was published as a candidate. What is equal is not published.
     published: int | None
+    #: The candidate branch that made room for it.
+    replaced: int | None
 
 
 async def rebuild(
@@ -103,6 +107,8 @@ async def rebuild(
             progress(0, through)
             async for entries in training.log(connection, configs, live, 0, through, _CHUNK):
                 settled = await _settled_again(connection, configs, bandit, defined, entries)
+                changed = [was for was, now in zip(entries, settled, strict=True) if now is not was]
+                await _check_seals(connection, bandit_key, changed)
                 revised += [
                     (now.seq, now.reward)
                     for was, now in zip(entries, settled, strict=True)
@@ -115,8 +121,8 @@ async def rebuild(
             alike = not revised and branch.without_subjects == live.without_subjects
             alike &= defined is None or defined.reward.clip == live_config.reward.clip
             same = await models.on_branch(connection, live, through) if alike else None
-            published = None
-            if publish:
+            published, before = None, bandit.candidate
+            if publish and not (same and same.weights_sha256 == sha256 and through == end):
                 published = await _publish(database, folded, live, revised, reward_definition)
         finally:
             folded.close()
@@ -124,12 +130,14 @@ async def rebuild(
         bandit_key=bandit_key,
         through=through,
         left_out=folded.passed_over,
+        subjects_left_out=len(branch.without_subjects),
         revised=len(revised),
         seconds=seconds,
         weights_sha256=sha256,
         same_as=same.model_version if same else None,
         equal=same.weights_sha256 == sha256 if same else None,
         published=published,
+        replaced=before.branch if published and before else None,
     )
 
 
@@ -177,6 +185,24 @@ async def _settled_again(
         reward = rewards.settle(config.reward, config.default_reward, found, until=entry.due_at)
         settled.append(entry if reward == entry.reward else msgspec.structs.replace(entry, reward=reward))
     return settled
+
+
+async def _check_seals(connection: Connection, bandit_key: str, entries: Sequence[LogEntry]) -> None:
+    """What gives another reward now must do so by what came since, not by a row changed by hand."""
+    if not entries:
+        return
+    lines = await training.lines(connection, bandit_key, entries[0].seq - 1, entries[-1].seq)
+    looked_at = {entry.seq for entry in entries}
+    broken = [f"training_log[{line.seq}]" for line in lines if line.seq in looked_at and not line.sealed]
+    ids = [entry.decision.decision_id for entry in entries]
+    _, events = await reward_events.unsealed(connection, ids)
+    broken += [f"reward event {event_id} of source {source}" for source, event_id in events]
+    if broken:
+        raise BrokenLogError(
+            f"expected rows as they were written, got {broken[0]} changed by hand. Look with: segbandit "
+            f"audit --bandit {bandit_key} --all",
+            target=broken[0],
+        )
 
 
 async def _publish(

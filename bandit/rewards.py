@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from bandit.types import KindRule, ReceivedEvent, RewardDefinition
@@ -23,7 +23,7 @@ def settle(
     0.25
     """
     ordered = sorted(events, key=lambda e: (e.occurred_at, e.source, e.event_id))
-    corrected = {(e.source, e.corrects): e.value for e in ordered if e.corrects is not None}
+    corrected = _corrected(ordered)
     values = [
         _contribution(definition.kinds[e.kind], e.value, corrected.get((e.source, e.event_id)))
         for e in ordered
@@ -41,6 +41,20 @@ def scale(definition: RewardDefinition, reward: float) -> float:
     """
     low, high = definition.clip
     return min(max((reward - low) / (high - low), 0.0), 1.0)
+
+
+def _corrected(ordered: Sequence[ReceivedEvent]) -> dict[tuple[str, str], float]:
+    """The values that take the place of others, by (source, event_id); a correction may be corrected too."""
+    corrects = {(e.source, e.event_id): e.corrects for e in ordered}
+    values = {}
+    for event in ordered:
+        at, seen = event.event_id, set[str]()
+        while (further := corrects.get((event.source, at))) is not None and at not in seen:
+            seen.add(at)
+            at = further
+        if at != event.event_id:
+            values[event.source, at] = event.value
+    return values
 
 
 def _contribution(rule: KindRule, value: float, corrected: float | None) -> float:

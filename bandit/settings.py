@@ -15,7 +15,9 @@ class Settings(BaseSettings):
     0.2
     """
 
-    model_config = SettingsConfigDict(env_prefix="SEGBANDIT_", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="SEGBANDIT_", env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     #: A PostgreSQL 15+ address (postgresql://user@host/name). None: an embedded server in `data_dir`.
     database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")

@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 
 from bandit import logs
+from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
 from cli import bandits, demo, models, proofs, replay_live, service
 from cli.errors import say_failed
@@ -47,6 +48,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         app()
+    except NotMigratedError as error:
+        say_failed(f"expected a database with our tables, got: {error}. Run `segbandit migrate` first.")
+        sys.exit(1)
     except ValidationError as error:
         say_failed(f"a setting in the environment is wrong: {error}")
         sys.exit(1)

@@ -20,7 +20,7 @@ from cli.service import DataDir, prepared, with_database
 T = TypeVar("T")
 BanditOption = Annotated[str, typer.Option("--bandit", help="The bandit's key.")]
 DecisionId = Annotated[str | None, typer.Option("--decision", help="Only this decision.", show_default=False)]
-Sample = Annotated[int, typer.Option(help="So many decisions, drawn at random.", min=1)]
+Sample = Annotated[int, typer.Option(help="So many decisions, drawn at random.", min=1, max=1_000_000)]
 Everything = Annotated[
     bool, typer.Option("--all", help="Every decision, model version and line of the training log.")
 ]
@@ -122,9 +122,14 @@ def rebuild(
         found = with_database(prepared(data_dir), run)
         typer.echo(
             f"{bandit}: {found.through:,} events in {found.seconds:.2f} s "
-            f"({found.through / max(found.seconds, 1e-9):,.0f} a second), {found.left_out:,} left out, "
+            f"({found.through / max(found.seconds, 1e-9):,.0f} a second), {found.left_out:,} left out "
+            f"(of {found.subjects_left_out} subjects), "
             f"{found.revised:,} with another reward than was learned. Weights {found.weights_sha256[:16]}."
         )
+        if publish and found.published is None:
+            typer.echo("Not published: it is what the live branch has learned already.")
+        if found.replaced is not None:
+            typer.echo(f"The candidate before it, branch {found.replaced}, made room and rests.")
         if found.published is not None:
             typer.echo(
                 f"Published as model {found.published}, a candidate: segbandit models promote {bandit} "

@@ -48,7 +48,7 @@ WithLearner = Annotated[
 ]
 
 
-def prepared(data_dir: Path | None, *, mind: bool = False) -> Settings:
+def prepared(data_dir: Path | None, *, mind: bool = False, create: bool = False) -> Settings:
     """Settings with a database behind them: the given one, or an embedded one that is started here.
 
     Processes started from this one find it in their environment.
@@ -57,6 +57,11 @@ def prepared(data_dir: Path | None, *, mind: bool = False) -> Settings:
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
     if settings.database_url is None:
+        if not create and not (settings.data_dir / "postgres").exists():
+            raise SetupError(
+                f"expected a database in {settings.data_dir.absolute()}, got none. Go to the folder where "
+                "the service runs, name its --data-dir or DATABASE_URL, or begin one with `segbandit serve`."
+            )
         url = embedded.start(settings.data_dir, mind=mind)
         settings = settings.model_copy(update={"database_url": url})
     os.environ["DATABASE_URL"] = settings.database_url or ""
@@ -65,7 +70,7 @@ def prepared(data_dir: Path | None, *, mind: bool = False) -> Settings:
 
 def migrated(data_dir: Path | None, *, mind: bool = False) -> Settings:
     """`prepared`, with the newest schema and partitions in place."""
-    settings = prepared(data_dir, mind=mind)
+    settings = prepared(data_dir, mind=mind, create=True)
     schema.migrate(settings.database_url or "")
     return settings
 

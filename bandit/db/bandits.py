@@ -9,7 +9,7 @@ import msgspec
 
 from bandit.db.pool import CHANGED, WORK, Connection, notify
 from bandit.db.seals import seal
-from bandit.errors import NotFoundError
+from bandit.errors import BrokenLogError, NotFoundError
 from bandit.types import Bandit, BanditConfig, Candidate
 
 _SELECT = """
@@ -116,6 +116,11 @@ async def get(
         bandit_key,
         config_version,
     )
+    if row is None and config_version is not None and await get(connection, bandit_key):
+        raise NotFoundError(
+            f"config_version: expected a configuration of bandit {bandit_key!r}, got {config_version}.",
+            target="config_version",
+        )
     if row is None:
         raise _no_such_bandit(bandit_key)
     return _bandit(row)
@@ -162,6 +167,13 @@ class ConfigCache:
                 self._configs = {pair: c for pair, c in self._configs.items() if pair in wanted}
             for row in rows:
                 self._configs[row["bandit_key"], row["config_version"]] = _decode_config(row["config"])
+        if gone := wanted - self._configs.keys():
+            key, version = min(gone)
+            raise BrokenLogError(
+                f"expected configuration {version} of bandit {key!r}, got nothing: rows were removed or "
+                "changed by hand.",
+                target=f"configuration {version}",
+            )
         return {pair: self._configs[pair] for pair in wanted}
 
     async def current(self, connection: Connection, bandit_keys: Iterable[str]) -> dict[str, BanditConfig]:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from bandit.errors import UnavailableError
+from bandit.errors import SetupError, UnavailableError
 
 #: What asyncpg raises when the server is away, restarting or refusing new connections.
 AWAY = (
@@ -145,7 +145,9 @@ class Database:
             await connection.execute("SELECT 1")
 
 
-def _unavailable(error: BaseException) -> UnavailableError:
+def _unavailable(error: BaseException) -> UnavailableError | SetupError:
+    if isinstance(error, ValueError):
+        return SetupError(f"DATABASE_URL: expected postgresql://user@host/name, got another form: {error}.")
     return UnavailableError(
         f"expected PostgreSQL to answer, got {type(error).__name__}: {error}. Nothing can be promised "
         "until it is back; repeat the call then."

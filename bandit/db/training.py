@@ -271,6 +271,10 @@ async def misplaced(connection: Connection, bandit_key: str) -> str | None:
                WHERE d.bandit_key = $1 AND (NOT d.deferred OR d.activated_at IS NOT NULL)
                  AND (u.decision_id IS NULL) = (t.decision_id IS NULL)
                UNION ALL
+               SELECT t.decision_id FROM training_log t
+               LEFT JOIN decisions d ON (d.decision_id, d.decided_at) = (t.decision_id, t.decided_at)
+               WHERE t.bandit_key = $1 AND d.bandit_key IS DISTINCT FROM t.bandit_key
+               UNION ALL
                SELECT u.decision_id FROM unsettled u
                LEFT JOIN decisions d ON (d.decision_id, d.decided_at) = (u.decision_id, u.decided_at)
                LEFT JOIN bandit_configs c

@@ -15,7 +15,7 @@ from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError, ConflictError, InvalidInputError, NotFoundError
 from bandit.rebuild import rebuild
 from tests.conftest import Step
-from tests.integration.helpers import create, decide, logged, reward
+from tests.integration.helpers import create, decide, logged, refused, reward
 from tests.integration.test_branches import overview, patch, states, switch
 from tests.integration.test_learner import (
     TERMINAL,
@@ -64,6 +64,10 @@ async def test_late_and_corrected_rewards_enter(
     await history(client, learn)
     plain = await rebuild(database, "hero")
     corrected = (await logged(client, "d-3"))["settled"]["reward"]
+    refused(
+        await client.post("/v1/rewards", json={"decision_id": "d-3", "event_id": "e", "corrects": "e"}),
+        422, "invalid_input", "corrects",
+    )  # fmt: skip
     answer = await reward(client, "d-3", value=1.0 - corrected, event_id="c-3", corrects="e-3")
     assert "rebuilt" in answer["detail"]
     settled = (await logged(client, "d-5"))["settled"]["reward"]
@@ -146,6 +150,23 @@ async def test_what_cannot_be_rebuilt_is_refused(
         await rebuild(database, **({"bandit_key": "hero"} | asked))
 
 
+async def test_a_reward_changed_by_hand_is_not_taken_for_a_late_one(
+    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
+) -> None:
+    await history(client, learn)
+    await connection.execute("UPDATE reward_events SET value = 1 - value WHERE decision_id = 'd-9'")
+    with pytest.raises(BrokenLogError, match="reward event e-9 of source api"):
+        await rebuild(database, "hero")
+
+
+async def test_what_serves_already_is_not_published(
+    client: httpx2.AsyncClient, database: Database, learn: Step
+) -> None:
+    await history(client, learn)
+    assert (await rebuild(database, "hero", publish=True)).published is None
+    assert states(await overview(client)) == ["live"]
+
+
 async def test_a_log_with_a_hole_is_refused(
     client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
 ) -> None:
@@ -176,5 +197,5 @@ async def test_nothing_is_published_when_another_branch_went_live_meanwhile(
     with pytest.raises(ConflictError, match="Rebuild again"):
         await rebuild(database, "hero", publish=True, progress=meanwhile)
     assert states(await overview(client)) == ["retired", "live"]
-    assert (await rebuild(database, "hero", publish=True)).left_out == 10
+    assert (await rebuild(database, "hero", publish=True, through=30)).subjects_left_out == 1
     assert (await audit.audit_everything(database, "hero")).difference is None

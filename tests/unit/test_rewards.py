@@ -82,5 +82,9 @@ def test_a_correction_takes_the_place_of_what_it_corrects_whenever_it_comes() ->
     both = [correction("b", 7, 500, "y"), correction("b", 0, 501, "x")]
     assert settle(DEFINITION, [*both, *events]) == 2 + 5, "the one that occurred last stands"
     assert settle(DEFINITION, [correction("nothing", 9, 1, "x")]) == 0.5
+    chain = [correction("b", 1, 500, "x"), correction("x", 5, 501, "y")]
+    assert settle(DEFINITION, [*events, *chain]) == 2 + 10 + 5, "a correction may be corrected"
+    circle = [correction("x", 1, 500, "y"), correction("y", 5, 501, "x")]
+    assert settle(DEFINITION, [*events, *circle]) == 2 + 6 + 5
     other = msgspec.structs.replace(correction("b", 0, 1, "x"), source="another")
     assert settle(DEFINITION, [*events, other]) == 2 + 6 + 5, "of its own source only"
