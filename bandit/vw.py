@@ -8,20 +8,20 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-import struct
 import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pylibvw
 import vowpalwabbit
 
 from bandit import features
 from bandit.errors import InvalidInputError, ModelRefusedError
+from bandit.model_file import Head, fixed_options, read_head
 from bandit.types import Action, Bag, Cover, Features, PolicySettings, RegCB
 
 VERSION: str = vowpalwabbit.__version__
@@ -128,49 +128,14 @@ def _exploration(settings: PolicySettings) -> list[str]:
             return ["--cb_adf", "--rank_all"]
 
 
-class _Head(NamedTuple):
-    """The head of a model file, as far as its options, and where the weights begin."""
-
-    form: tuple[bytes, ...]
-    options: list[str]
-    weights_at: int
-
-
-def _head(data: bytes) -> _Head:
-    """Read the head of a model file; struct.error where it is none.
-
-    Version and id, each with its length; the letter m; the lowest and highest label; four numbers (bits of an
-    index, and three that are 0 for us); the options with their length. Then come the state of the learners
-    and the weights.
-    """
-    parts, at = [], 0
-    for _ in range(2):
-        (length,) = struct.unpack_from("<I", data, at)
-        parts.append(data[at : at + 4 + length])
-        at += 4 + length
-    parts += [data[at : at + 1], data[at + 9 : at + 25]]
-    (length,) = struct.unpack_from("<I", data, at + 25)
-    at += 29
-    options = data[at : at + length].rstrip(b"\0").decode("ascii", "replace").split()
-    return _Head(tuple(parts), options, at + length)
-
-
 @lru_cache(maxsize=256)
-def _expected_head(command: tuple[str, ...]) -> tuple[_Head, int]:
+def _expected_head(command: tuple[str, ...]) -> tuple[Head, int]:
     """The head that every model of this command line has, and how many bytes of state follow it."""
     model = Model(command)
     data = model.to_bytes()
     model.close()
-    head = _head(data)
-    return head, len(data) - head.weights_at
-
-
-def _fixed(options: Sequence[str]) -> list[str]:
-    """The options without the one that may differ: bagging saves where its generator stands."""
-    at = [i for i in range(len(options) - 1) if options[i] == "--random_seed" and options[i + 1].isdigit()]
-    if "--bag" not in options or len(at) != 1:
-        return list(options)
-    return [*options[: at[0]], *options[at[0] + 2 :]]
+    head = read_head(data)
+    return head, len(data) - head.end
 
 
 def weights_sha256(data: bytes, settings: PolicySettings) -> str:
@@ -182,9 +147,9 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
         ModelRefusedError: a weight is not finite.
     """
     _, state = _expected_head(tuple(arguments(settings)))
-    weights = data[_head(data).weights_at + state :]
+    weights = data[read_head(data).end + state :]
     # Indices and values, of four bytes each: an index, read as a float, is a tiny number.
-    if not math.isfinite(sum(array("f", weights))):
+    if len(weights) % 4 or not math.isfinite(sum(array("f", weights))):
         raise ModelRefusedError(
             "expected finite weights, got others: what was learned last ruined the model."
         )
@@ -193,11 +158,8 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
 
 def _check_head(data: bytes, settings: PolicySettings) -> None:
     expected, _ = _expected_head(tuple(arguments(settings)))
-    try:
-        found = _head(data)
-    except struct.error as error:
-        raise ModelRefusedError(f"expected a Vowpal Wabbit model, got {len(data)} other bytes.") from error
-    if found.form != expected.form or _fixed(found.options) != _fixed(expected.options):
+    found = read_head(data)
+    if found.form != expected.form or fixed_options(found.options) != fixed_options(expected.options):
         raise ModelRefusedError(
             f"expected a model of Vowpal Wabbit {VERSION} with the options {' '.join(expected.options)}, got "
             f"{' '.join(found.options)[:500]} in form {found.form}. Nothing was loaded; rebuild from the log."
