@@ -22,8 +22,8 @@ class Head(NamedTuple):
 def read_head(data: bytes) -> Head:
     """Read the head.
 
-    Version and id, each with its length; the letter m; the lowest and the highest label; four numbers (bits of
-    an index, and three that are 0 for us); the options with their length.
+    Version and id, each with its length; the letter m; the lowest and the highest label; four numbers (bits
+    of an index, and three that are 0 for us); the options with their length.
 
     Raises:
         ModelRefusedError: the bytes end before that.
