@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError, ModelRefusedError, NotFoundError
 from bandit.policy import VwPolicy
 from bandit.serving import Serving, served_policy
-from bandit.types import Bandit, Decision, ModelVersion, Value
+from bandit.types import Bandit, Branch, Decision, ModelVersion, Value
 
 #: Lines of the log that are read between two looks at other work; few, where others wait in the same process.
 _CHUNK, _SMALL_CHUNK = 1_000, 50
@@ -176,16 +176,17 @@ class _Auditor:
     async def _models_and_decisions(self, report: AuditReport, progress: Progress) -> AuditReport:
         total = await decisions.count(self._connection, self._bandit_key)
         by_version = _ByVersion(decisions.every(self._connection, self._configs, self._bandit_key))
-        if difference := await self._dangling():
+        published = [m for m, _ in reversed(await models.versions(self._connection, self._bandit_key))]
+        branches = await models.branches(self._connection, self._bandit_key)
+        if difference := await self._dangling(published, branches):
             return _with(report, difference)
         folds: dict[int, BranchFold] = {}
-        versions: list[ModelVersion | None] = [None]
-        versions += [m for m, _ in reversed(await models.versions(self._connection, self._bandit_key))]
+        versions: list[ModelVersion | None] = [None, *published]
         try:
             for model in versions:
                 again = None
                 if model is not None:
-                    again = await self._advanced(folds, model)
+                    again = await self._advanced(folds, branches, model)
                     if difference := await self._model_difference(model, again):
                         return _with(report, difference)
                     report = msgspec.structs.replace(report, model_versions=report.model_versions + 1)
@@ -204,10 +205,11 @@ class _Auditor:
             )  # fmt: skip
         return report
 
-    async def _dangling(self) -> Difference | None:
+    async def _dangling(
+        self, published: Sequence[ModelVersion], branches: Sequence[Branch]
+    ) -> Difference | None:
         """What is said to serve is there: one live branch, each branch's newest version, a pinned one."""
-        known = {m.model_version: m for m, _ in await models.versions(self._connection, self._bandit_key)}
-        branches = await models.branches(self._connection, self._bandit_key)
+        known = {model.model_version: model for model in published}
         if [branch.state for branch in branches].count("live") != 1:
             return Difference(target="branches", logged="not just one live branch", recomputed="one")
         for branch in branches:
@@ -241,11 +243,12 @@ class _Auditor:
             report, decisions=report.decisions + len(ids), reward_events=report.reward_events + counted
         )
 
-    async def _advanced(self, folds: dict[int, BranchFold], model: ModelVersion) -> BranchFold:
+    async def _advanced(
+        self, folds: dict[int, BranchFold], branches: Sequence[Branch], model: ModelVersion
+    ) -> BranchFold:
         """The branch of this version, folded from the beginning of the log as far as the version says."""
         if model.branch not in folds:
             bandit = await self._bandit(model.config_version)
-            branches = await models.branches(self._connection, self._bandit_key)
             branch = next(b for b in branches if b.branch == model.branch)
             branch = msgspec.structs.replace(branch, state="retired")  # it need not predict
             folds[model.branch] = await BranchFold.begin(self._connection, self._configs, bandit, branch)

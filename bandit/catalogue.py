@@ -194,7 +194,9 @@ async def promote(database: Database, bandit_key: str, model_version: int) -> No
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
         model = await models.lineage(connection, bandit_key, model_version)
-        await versions.promote(connection, bandit, model, f"model {model_version} was promoted by hand")
+        await versions.promote(
+            connection, bandit, model.branch, f"model {model_version} was promoted by hand"
+        )
 
 
 async def roll_back(database: Database, bandit_key: str, model_version: int) -> None:

@@ -292,11 +292,7 @@ class Learner:
         pinned = await models.pinned(connection, bandit.bandit_key)
         if pinned is not None or locked.config_version != bandit.config_version or now[to.branch] != to.state:
             return
-        if back:
-            await versions.return_to(connection, locked, to, reason)
-        else:
-            newest = await models.lineage(connection, bandit.bandit_key, to.newest_version)
-            await versions.promote(connection, locked, newest, reason)
+        await versions.promote(connection, locked, to.branch, reason, returning=back)
         _log.warning("live branch switched", bandit_key=bandit.bandit_key, branch=to.branch, reason=reason)
 
     async def _settle(

@@ -93,16 +93,19 @@ async def begin_candidate(
     return branch
 
 
-async def promote(connection: Connection, bandit: Bandit, model: ModelVersion, reason: str) -> Bandit:
-    """Make the version's branch live: its newest version is served, and it goes on learning.
+async def promote(
+    connection: Connection, bandit: Bandit, branch: int, reason: str, *, returning: bool = False
+) -> None:
+    """Make the branch live: its newest version is served, and it goes on learning.
 
-    The bandit was read with `lock=True`.
+    One that is `returning` was live before and is there for good: nothing takes its place by itself. The
+    bandit was read with `lock=True`.
     """
     await models.pin(connection, bandit.bandit_key, None)
-    return await _go_live(connection, bandit, model.branch, reason, returning=False)
+    await _go_live(connection, bandit, branch, reason, returning=returning)
 
 
-async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion, reason: str) -> Bandit:
+async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion, reason: str) -> None:
     """Serve exactly this version until something is promoted; learning goes on beside it.
 
     The bandit was read with `lock=True`.
@@ -118,15 +121,9 @@ async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion,
             target="model_version",
         )
     await models.pin(connection, bandit.bandit_key, model.model_version)
-    return await _go_live(
+    await _go_live(
         connection, bandit, model.branch, reason, returning=True, config_version=model.config_version
     )
-
-
-async def return_to(connection: Connection, bandit: Bandit, branch: Branch, reason: str) -> Bandit:
-    """Make a branch live that was live before, at its newest version, for good: nothing follows it back."""
-    await models.pin(connection, bandit.bandit_key, None)
-    return await _go_live(connection, bandit, branch.branch, reason, returning=True)
 
 
 async def _go_live(
@@ -137,7 +134,7 @@ async def _go_live(
     *,
     returning: bool,
     config_version: int | None = None,
-) -> Bandit:
+) -> None:
     """Make the branch live under its policy, or under that of the configuration version that is given."""
     everything = await models.branches(connection, bandit.bandit_key)
     old = next(b for b in everything if b.state == "live")
@@ -165,4 +162,3 @@ async def _go_live(
         )  # fmt: skip
     await notify(connection, CHANGED, bandit.bandit_key)
     await notify(connection, WORK, bandit.bandit_key)
-    return bandit

@@ -15,7 +15,7 @@ from bandit.db.pool import Connection, Database
 from bandit.db.seals import seal
 from bandit.db.training import _SEALED
 from bandit.types import PolicySettings
-from tests.conftest import Step
+from tests.conftest import Step, api_process
 from tests.integration.helpers import create, decide, refused, reward
 from tests.integration.test_learner import TERMINAL, play
 
@@ -129,14 +129,13 @@ async def test_a_forged_model_whose_hashes_fit_is_found(
     """The bytes of another model, put in with the right hash: they load, but they are not the fold."""
     await history(client, learn)
     settings = PolicySettings(relearn=4, relearn_window=15)
-    other = await connection.fetchrow("SELECT weights, sha256 FROM model_versions WHERE model_version = 1")
-    assert other is not None
-    assert hashlib.sha256(other["weights"]).hexdigest() == other["sha256"]
-    vw.Model.from_bytes(other["weights"], other["sha256"], settings).close()
+    other = vw.Model.untrained(settings)
+    weights = other.to_bytes()
+    other.close()
+    sha256 = hashlib.sha256(weights).hexdigest()
+    vw.Model.from_bytes(weights, sha256, settings).close()
     await connection.execute(
-        "UPDATE model_versions SET weights = $1, sha256 = $2 WHERE model_version = 2",
-        other["weights"],
-        other["sha256"],
+        "UPDATE model_versions SET weights = $1, sha256 = $2 WHERE model_version = 2", weights, sha256
     )
     assert await difference(database) == "model 2: bytes"
     answer = (await client.get("/v1/decisions/d-40/audit")).json()
@@ -181,15 +180,15 @@ async def test_one_decision_is_audited_over_http(
 
 
 async def test_a_decision_of_a_model_that_failed_is_audited_too(
-    client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
+    client: httpx2.AsyncClient, connection: Connection, database: Database, database_url: str, learn: Step
 ) -> None:
     await create(client, **TERMINAL)
     await play(client, 5)
     await learn()
     weights = await connection.fetchval("SELECT weights FROM model_versions")
     await connection.execute("UPDATE model_versions SET weights = '\\x00'")
-    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
-    made = await decide(client)
+    async with api_process(database_url) as begun_now:  # the other one may have the good bytes already
+        made = await decide(begun_now)
     assert (made["mode"], made["probability"]) == ("fallback", 1.0)
     await connection.execute("UPDATE model_versions SET weights = $1", weights)
     assert (await audit.audit_everything(database, "hero")).difference is None

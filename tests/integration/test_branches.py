@@ -260,6 +260,13 @@ async def test_models_are_listed_page_by_page(client: httpx2.AsyncClient, learn:
     assert ([m["model_version"] for m in page["models"]], page["next_before"]) == ([1], None)
 
 
+async def play_for_the_baseline(client: httpx2.AsyncClient, rounds: int) -> None:
+    """Only action a, the baseline, ever pays; all is about one subject."""
+    for _ in range(rounds):
+        made = await decide(client, subject="s-1")
+        await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == "a"))
+
+
 async def settled_long_enough(learn: Step) -> None:
     """Decisions are due after half a second here, and counted a second after that."""
     await asyncio.sleep(1.7)
@@ -319,18 +326,13 @@ async def test_without_being_asked_for_nothing_is_promoted(client: httpx2.AsyncC
 async def test_a_promoted_branch_that_earns_less_than_the_baseline_is_rolled_back(
     client: httpx2.AsyncClient, database: Database, learn: Step
 ) -> None:
-    async def play_for_the_baseline(rounds: int) -> None:
-        for _ in range(rounds):
-            made = await decide(client)
-            await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == "a"))
-
     await create(client, reward_wait=0.5)
-    await play_for_the_baseline(50)
+    await play_for_the_baseline(client, 50)
     await settled_long_enough(learn)
     await patch(client, policy=DULL)
     await learn()
     await switch(client, 2, "promote")
-    await play_for_the_baseline(250)
+    await play_for_the_baseline(client, 250)
     await settled_long_enough(learn)
     await learn()
     await settled_long_enough(learn)
@@ -393,17 +395,12 @@ async def test_a_comparison_goes_on_where_the_last_learner_stopped(
 async def test_who_was_left_out_does_not_come_back_by_itself(
     client: httpx2.AsyncClient, database: Database, learn: Step
 ) -> None:
-    async def play_for_the_baseline(rounds: int) -> None:
-        for _ in range(rounds):
-            made = await decide(client, subject="s-1")
-            await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == "a"))
-
     await create(client, policy=DULL, reward_wait=0.5)
-    await play_for_the_baseline(20)
+    await play_for_the_baseline(client, 20)
     await settled_long_enough(learn)
     found = await rebuild(database, "hero", without_subjects=["s-1"], publish=True)
     await switch(client, found.published or 0, "promote")
-    await play_for_the_baseline(250)
+    await play_for_the_baseline(client, 250)
     await settled_long_enough(learn)
     await learn()
     await settled_long_enough(learn)
