@@ -78,7 +78,7 @@ async def history(client: httpx2.AsyncClient, learn: Step) -> None:
         made = await decide(
             client, decision_id=f"d-{i + 1}", subject=f"s-{i % 4}", context={"x": 0.1 + i / 100, **fields}
         )
-        await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == "b"))
+        await reward(client, made["decision_id"], value=0.9 if made["action"]["action_id"] == "b" else 0.1)
         if i % 15 == 14:
             await learn()
             await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest

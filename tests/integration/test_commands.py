@@ -107,7 +107,7 @@ async def test_rebuild_fails_where_the_log_was_changed(database_url: str, connec
 async def test_rebuild_takes_a_late_reward(
     filled: httpx2.AsyncClient, database_url: str, connection: Connection
 ) -> None:
-    row = await connection.fetchrow("SELECT decision_id FROM training_log WHERE reward = 0 LIMIT 1")
+    row = await connection.fetchrow("SELECT decision_id FROM training_log WHERE reward < 0.5 LIMIT 1")
     assert row is not None
     early = "2026-01-01T00:00:00Z"
     await reward(filled, row["decision_id"], event_id="late", occurred_at=early)
