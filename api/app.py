@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import deps, errors, openapi
+from api.loaded import PastTheFramework
 from api.routes import bandits, decisions, health, models, rewards
 from bandit import logs
 from bandit.settings import Settings
@@ -30,5 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for routes in (decisions, rewards, bandits, models, health):
         app.include_router(routes.router)
+    framework = app.build_middleware_stack
+    app.build_middleware_stack = lambda: PastTheFramework(framework())  # type: ignore[method-assign]  # outermost: user middleware comes after half of the framework's own
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
     return app

@@ -55,7 +55,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
             await database.close()
 
 
-def _of(request: Request) -> Process:
+async def _of(request: Request) -> Process:  # noqa: RUF029 FastAPI runs other functions in a thread
     return cast(Process, request.app.state.process)
 
 

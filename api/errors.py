@@ -26,16 +26,23 @@ _STATUS: dict[type[errors.SegbanditError], int] = {
 
 def install(app: FastAPI) -> None:
     """Make the app answer every failure in the one shape."""
-    app.add_exception_handler(errors.SegbanditError, _ours)
+    app.add_exception_handler(errors.SegbanditError, _failed)
     app.add_exception_handler(HTTPException, _framework)
     app.add_exception_handler(RequestValidationError, _parameters)
     app.add_exception_handler(ClientDisconnect, _gone)
-    app.add_exception_handler(Exception, _unexpected)
+    app.add_exception_handler(Exception, _failed)
 
 
-async def _ours(_: Request, error: Exception) -> Response:
-    if not isinstance(error, errors.SegbanditError):
-        raise error
+def response(path: str, error: Exception) -> Response:
+    """How any failure is answered."""
+    return _ours(error) if isinstance(error, errors.SegbanditError) else _unexpected(path, error)
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    return response(request.url.path, error)
+
+
+def _ours(error: errors.SegbanditError) -> Response:
     status = _STATUS.get(type(error), 500)
     headers = {"Retry-After": "1"} if status == 503 else {}
     return _answer(status, error.code, error.message, error.target, error.details, headers)
@@ -67,8 +74,8 @@ async def _gone(_: Request, __: Exception) -> Response:
     return Response(status_code=400)  # nobody is there to read it
 
 
-async def _unexpected(request: Request, error: Exception) -> Response:
-    _log.error("unexpected error", path=request.url.path, exc_info=error)
+def _unexpected(path: str, error: Exception) -> Response:
+    _log.error("unexpected error", path=path, exc_info=error)
     message = (
         "expected to answer, but failed in a way nobody foresaw; it was logged. Repeat the call or tell us."
     )

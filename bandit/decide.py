@@ -144,7 +144,10 @@ class Decider:
             ConflictError: the id was used for something else, or the bandit is archived.
             UnavailableError: it could not be committed.
         """
-        decision = await self._chosen_or_made_before(serving, asked)
+        try:
+            decision = _chosen(serving, asked)
+        except SegbanditError as error:
+            decision = await self._made_before(serving, asked, error)
         recorded: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
         self._waiting.append((decision, _due(serving, decision), recorded))
         if self._committing is None:
@@ -166,7 +169,10 @@ class Decider:
                 serving = await current()
                 until = time.monotonic() + _TURN_SECONDS
             with _named(index):
-                made.append(await self._chosen_or_made_before(serving, one))
+                try:
+                    made.append(_chosen(serving, one))
+                except SegbanditError as error:
+                    made.append(await self._made_before(serving, one, error))
             due.append(_due(serving, made[-1]))
         async with self._database.transaction() as connection:
             results = []
@@ -177,18 +183,17 @@ class Decider:
                 results.append(result)
             return results
 
-    async def _chosen_or_made_before(self, serving: Serving, asked: DecisionInput) -> Decision:
+    async def _made_before(
+        self, serving: Serving, asked: DecisionInput, refusal: SegbanditError
+    ) -> Decision:
         """What can no longer be decided may have been, under an earlier configuration: then that stands."""
-        try:
-            return _chosen(serving, asked)
-        except SegbanditError:
-            if asked.decision_id is None:
-                raise
-            async with self._database.connection() as connection:
-                earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
-            if earlier is None or not _repeats(serving.bandit.bandit_key, asked, earlier):
-                raise
-            return earlier
+        if asked.decision_id is None:
+            raise refusal
+        async with self._database.connection() as connection:
+            earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
+        if earlier is None or not _repeats(serving.bandit.bandit_key, asked, earlier):
+            raise refusal
+        return earlier
 
     async def _commit_all(self) -> None:
         while self._waiting:
@@ -270,8 +275,8 @@ def _repeats(bandit_key: str, asked: DecisionInput, earlier: Decision) -> bool:
 
 
 def _request(bandit_key: str, asked: DecisionInput) -> bytes:
-    without_id = msgspec.structs.replace(asked, decision_id=None)
-    plain = _same_numbers(msgspec.to_builtins(without_id))
+    said = [getattr(asked, name) for name in DecisionInput.__struct_fields__ if name != "decision_id"]
+    plain = _same_numbers(msgspec.to_builtins(said))
     return msgspec.json.encode((bandit_key, plain), order="deterministic")
 
 

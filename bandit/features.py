@@ -35,6 +35,8 @@ _SMALLEST_SCALE = 0.3
 #: Smaller weights count as 0: VW's number parser makes NaN of some (5.794042763063725e-128), which would
 #: ruin the model, and a float32 of that size moves nothing. 9 digits hold any float32.
 _SMALLEST = 1e-9
+#: Fewer than any number of fields makes up for.
+_UNUSUAL = -(10**9)
 _UNSAFE = re.compile(rb"[^A-Za-z0-9_.-]")
 
 
@@ -49,6 +51,8 @@ def check(features: Features, target: str) -> None:
     Traceback (most recent call last):
     bandit.errors.InvalidInputError: context.age: expected a finite number up to 1e6 in size, got nan.
     """
+    if 0 <= _plain_fields(features) <= MAX_FEATURES:
+        return
     count = 0
     for path, value in _leaves(features, target, 1):
         count += 1
@@ -69,6 +73,26 @@ def check(features: Features, target: str) -> None:
             raise InvalidInputError(
                 f"{path}: expected a finite number up to 1e6 in size, got {shown}.", target=path
             )
+
+
+def _plain_fields(features: Features, depth: int = 1) -> int:
+    """How many fields there are, if all of them are as they should be; negative if some may not be."""
+    fields = len(features)
+    for key, value in features.items():
+        kind = type(value)
+        if kind is float or kind is int:
+            fits = -MAX_NUMBER <= value <= MAX_NUMBER
+        elif kind is list:
+            fits = all([type(item) is str for item in value])
+            fields += len(value) - 1
+        elif kind is dict:
+            fits = depth < MAX_DEPTH
+            fields += _plain_fields(value, depth + 1) - 1 if fits else 0
+        else:
+            fits = kind is str or kind is bool
+        if not fits or not key:
+            return _UNUSUAL
+    return fields
 
 
 def check_actions(actions: Sequence[Action]) -> None:
@@ -143,9 +167,8 @@ def _action(action: Action) -> str:
     identity = [f"#id={_escape(action.action_id)}"]
     if action.segment is not None:
         identity.append(f"#segment={_escape(action.segment)}")
-    spaces = _namespaces(action.features)
-    spaces[""] = identity + spaces.get("", [])
-    return _line(ACTION, spaces)
+    (_, top), *inner = _namespaces(action.features)
+    return _line(ACTION, [("", identity + top), *inner])
 
 
 def size(features: Features) -> int:
@@ -166,52 +189,55 @@ def size(features: Features) -> int:
 def encode_context(context: Features) -> str:
     """The shared line of a decision."""
     spaces = _namespaces(context)
-    fields = size(context)
+    fields = sum([len(tokens) for _, tokens in spaces])
     scale = min(max(_CONTEXT_NORM / math.sqrt(fields), _SMALLEST_SCALE), 1.0) if fields else 1.0
     root = CONTEXT if fields <= MAX_CROSSED else WIDE_CONTEXT
-    return "shared " + _line(root, {"": [], **spaces}, f":{scale:.9g}")
+    return "shared " + _line(root, spaces, f":{scale:.9g}")
 
 
-def _line(root: str, spaces: dict[str, list[str]], scale: str = "") -> str:
-    return " ".join([" ".join([f"|{root}{name}{scale}", *tokens]) for name, tokens in spaces.items()])
+def _line(root: str, spaces: Sequence[tuple[str, list[str]]], scale: str = "") -> str:
+    return " ".join([" ".join([f"|{root}{name}{scale}", *tokens]) for name, tokens in spaces])
 
 
-def _namespaces(features: Features) -> dict[str, list[str]]:
-    """Tokens by namespace: the empty one for what stands at the top, "/name" for each object in it."""
-    spaces: dict[str, list[str]] = {}
+def _namespaces(features: Features) -> list[tuple[str, list[str]]]:
+    """Tokens by namespace, one for each field: first what stands at the top, then "/name" for each object."""
     top: list[str] = []
-    for key, value in features.items():
-        if isinstance(value, dict):
-            inner: list[str] = []
-            _add_all(inner, "", value)
-            if inner:
-                spaces["/" + _escape(key)] = inner
-        else:
-            if "" not in spaces:
-                spaces[""] = top
-            _add(top, _escape(key), value)
+    spaces = [("", top)]
+    _add(top, "", features, spaces)
     return spaces
 
 
-def _add_all(tokens: list[str], prefix: str, features: Features) -> None:
+def _add(
+    tokens: list[str], prefix: str, features: Features, spaces: list[tuple[str, list[str]]] | None = None
+) -> None:
+    """Append a token for each field; objects at the top open a namespace each in `spaces`."""
     for key, value in features.items():
         name = prefix + _escape(key)
-        if isinstance(value, dict):
-            _add_all(tokens, name + "/", value)
+        kind = type(value)
+        if kind is str:
+            tokens.append(f"{name}={_escape(value)}")
+        elif kind is bool:
+            tokens.append(f"{name}=true" if value else f"{name}=false")
+        elif kind is list:
+            tokens += [f"{name}={_escape(item)}" for item in value]
+        elif kind is not dict:
+            tokens.append(_number(name, value))
+        elif spaces is None:
+            _add(tokens, name + "/", value)
         else:
-            _add(tokens, name, value)
+            inner: list[str] = []
+            _add(inner, "", value)
+            if inner:
+                spaces.append(("/" + name, inner))
 
 
-def _add(tokens: list[str], name: str, value: Any) -> None:
-    if isinstance(value, str):
-        tokens.append(f"{name}={_escape(value)}")
-    elif value is True or value is False:
-        tokens.append(f"{name}=true" if value else f"{name}=false")
-    elif isinstance(value, list):
-        tokens.extend([f"{name}={_escape(item)}" for item in value])
-    else:
-        for knot, weight in hats(value):
-            tokens.append(f"{name}@{knot}" if weight == 1.0 else f"{name}@{knot}:{weight:.9g}")
+def _number(name: str, number: float) -> str:
+    weights = hats(number)
+    if len(weights) == 1:
+        ((knot, weight),) = weights
+        return f"{name}@{knot}" if weight == 1.0 else f"{name}@{knot}:{weight:.9g}"
+    (low, below), (high, above) = weights
+    return f"{name}@{low}:{below:.9g} {name}@{high}:{above:.9g}"
 
 
 def hats(number: float) -> list[tuple[int, float]]:

@@ -10,6 +10,7 @@ import structlog
 from bandit.db import bandits, models
 from bandit.db.pool import CHANGED, Connection, Database, listen
 from bandit.errors import ModelRefusedError
+from bandit.features import encode_action
 from bandit.policy import VwPolicy
 from bandit.types import Bandit
 from bandit.vw import Model
@@ -43,6 +44,7 @@ async def load(database: Database, bandit_key: str) -> Serving:
         served = (await models.served(connection, [bandit_key]))[bandit_key]
         try:
             policy = await served_policy(connection, bandit, served.model_version)
+            policy.model.prepare(map(encode_action, bandit.config.actions))
         except ModelRefusedError as error:
             _log.error(
                 "model refused",

@@ -10,7 +10,7 @@ import math
 import re
 import tempfile
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -195,6 +195,7 @@ class Model:
         self._whole_choice = "cb_explore_adf_cover" in learners
         #: Whether it says what each action is expected to earn, rather than a distribution.
         self.scores = not any("explore" in name for name in learners)
+        self._prepared: dict[str, Any] = {}
 
     @classmethod
     def untrained(cls, settings: PolicySettings) -> Model:
@@ -231,13 +232,19 @@ class Model:
             self._workspace.save(path)
             return path.read_bytes()
 
+    def prepare(self, lines: Iterable[str]) -> None:
+        """Parse these action lines once for all predictions to come: those of a catalogue come every time."""
+        for line in lines:
+            if line not in self._prepared:
+                (self._prepared[line],) = _native._parse(self._workspace, line)
+
     def predict(self, lines: list[str]) -> list[float]:
         """The distribution over the action lines (all but the first), summing to 1.
 
         Raises:
             ModelRefusedError: what came is no distribution over these actions.
         """
-        raw = self._run(_native.predict_multi, lines)
+        raw = self._ask(lines)
         total = math.fsum(raw)
         if (
             len(raw) != len(lines) - 1
@@ -255,7 +262,7 @@ class Model:
         Raises:
             ModelRefusedError: what came are not as many finite numbers.
         """
-        raw = self._run(_native.predict_multi, lines)
+        raw = self._ask(lines)
         if len(raw) != len(lines) - 1 or not math.isfinite(math.fsum(raw)):
             raise ModelRefusedError(
                 f"expected {len(lines) - 1} finite expected rewards, got {len(raw)}: {raw[:5]}."
@@ -282,10 +289,19 @@ class Model:
         """Learn one outcome, as `labelled` gave it."""
         self._run(_native.learn_multi, labelled)
 
-    def _run(self, operation: Callable[[Any, Any], None], lines: list[str]) -> list[float]:
+    def _ask(self, lines: list[str]) -> list[float]:
+        try:
+            actions = [self._prepared[line] for line in lines[1:]]
+        except KeyError:
+            return self._run(_native.predict_multi, lines)
+        return self._run(_native.predict_multi, lines[:1], actions)
+
+    def _run(
+        self, operation: Callable[[Any, Any], None], lines: list[str], prepared: Sequence[Any] = ()
+    ) -> list[float]:
         examples = _native._parse(self._workspace, "\n".join(lines))
         try:
-            operation(self._workspace, examples)
+            operation(self._workspace, [*examples, *prepared])
             scores: list[float] = examples[0].get_action_scores()
             return scores
         finally:  # what is not finished leaks
@@ -306,4 +322,9 @@ class Model:
 
     def close(self) -> None:
         """Give the weights' memory back; the model cannot be used afterwards."""
+        if self._prepared:
+            lines = [*_native._parse(self._workspace, "shared |"), *self._prepared.values()]
+            _native.predict_multi(self._workspace, lines)  # Vowpal Wabbit finishes what was predicted
+            _native._finish_example_multi_ex(self._workspace, lines)
+            self._prepared.clear()
         self._workspace.finish()

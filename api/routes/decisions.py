@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from starlette.convertors import Convertor, register_url_convertor
 
 from api import body
 from api.answer import answer
-from api.deps import Here
+from api.deps import Here, Process
+from api.loaded import loaded
 from api.openapi import documented
 from api.schemas import (
     Activation,
@@ -23,7 +25,6 @@ from api.schemas import (
     decision_record,
 )
 from bandit import audit
-from bandit.types import DecisionInput
 
 
 class _Anything(Convertor[str]):
@@ -58,8 +59,10 @@ _ANSWER = {
 }
 
 
-@router.post(
+@loaded(
+    router,
     "/decisions",
+    max_bytes=body.MAX_BYTES,
     **documented(
         201,
         DecisionAnswer,
@@ -68,25 +71,27 @@ _ANSWER = {
         example=_ANSWER,
     ),
 )
-async def decide(request: Request, here: Here) -> Response:
+async def decide(process: Process, raw: Any) -> DecisionAnswer:
     """Choose an action for one context. Answered once it is committed; the same id gives the same answer."""
-    asked = await body.read(request, DecisionRequest)
-    serving = await here.servings.get(asked.bandit_key)
-    return answer(201, decision_answer(await here.decider.decide(serving, _input(asked))))
+    asked = body.convert(raw, DecisionRequest)
+    serving = await process.servings.get(asked.bandit_key)
+    return decision_answer(await process.decider.decide(serving, asked))
 
 
-@router.post(
-    "/decisions:batch",
+@loaded(
+    router, "/decisions:batch", max_bytes=body.MAX_BATCH_BYTES,
     **documented(
         201, BatchAnswer, body=BatchRequest,
         body_example={"bandit_key": "hero", "decisions": [_INPUT]}, example={"decisions": [_ANSWER]},
     ),
 )  # fmt: skip
-async def decide_batch(request: Request, here: Here) -> Response:
+async def decide_batch(process: Process, raw: Any) -> BatchAnswer:
     """Choose for up to 1,000 contexts (4 MiB): all are committed or, on any error, none."""
-    asked = await body.read(request, BatchRequest, max_bytes=body.MAX_BATCH_BYTES)
-    made = await here.decider.decide_many(partial(here.servings.get, asked.bandit_key), asked.decisions)
-    return answer(201, BatchAnswer(decisions=[decision_answer(decision) for decision in made]))
+    asked = body.convert(raw, BatchRequest)
+    made = await process.decider.decide_many(
+        partial(process.servings.get, asked.bandit_key), asked.decisions
+    )
+    return BatchAnswer(decisions=[decision_answer(decision) for decision in made])
 
 
 @router.post("/decisions/{decision_id:anything}/activate", **documented(200, Activation))
@@ -114,7 +119,3 @@ async def get_decision(decision_id: str, here: Here) -> Response:
     decision = await here.decider.find(decision_id)
     rewards, settled = await here.feedback.received(decision_id)
     return answer(200, decision_record(decision, rewards, settled))
-
-
-def _input(asked: DecisionRequest) -> DecisionInput:
-    return DecisionInput(**{name: getattr(asked, name) for name in DecisionInput.__struct_fields__})

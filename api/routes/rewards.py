@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Any
+
+from fastapi import APIRouter
 
 from api import body
-from api.answer import answer
-from api.deps import Here
+from api.deps import Process
+from api.loaded import loaded
 from api.openapi import documented
 from api.schemas import RewardAnswer, RewardBatch
 from bandit.types import RewardEvent
@@ -22,22 +24,23 @@ _EXAMPLE = {
 }
 
 
-@router.post(
+@loaded(
+    router,
     "/rewards",
+    max_bytes=body.MAX_BATCH_BYTES,
     **documented(
         202, RewardAnswer, body=[RewardEvent, RewardBatch, list[RewardEvent]], body_example=_EXAMPLE
     ),
 )
-async def reward(request: Request, here: Here) -> Response:
+async def reward(process: Process, raw: Any) -> RewardAnswer:
     """Keep one event, or up to 1,000 as a list or as {"rewards": [...]}. (source, event_id) counts once.
 
     Each event gets a line: accepted, duplicate, or orphan (kept, and joined when its decision arrives).
     """
-    raw = await body.read_json(request, max_bytes=body.MAX_BATCH_BYTES)
     if isinstance(raw, list):
         raw = {"rewards": raw}
     if isinstance(raw, dict) and "rewards" in raw:
         events = body.convert(raw, RewardBatch).rewards
     else:
         events = [body.convert(raw, RewardEvent)]
-    return answer(202, RewardAnswer(results=await here.feedback.accept(events)))
+    return RewardAnswer(results=await process.feedback.accept(events))

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from bandit.db.pool import CHANGED, WORK, Connection, notify
-from bandit.db.seals import seal
+from bandit.db.seals import seal_of
 from bandit.errors import BrokenLogError, NotFoundError
 from bandit.types import Bandit, BanditConfig, Candidate
 
@@ -59,7 +59,7 @@ async def insert_config(connection: Connection, bandit: Bandit) -> None:
         bandit.bandit_key,
         bandit.config_version,
         config,
-        seal(bandit.bandit_key, bandit.config_version, config, bandit.config.terminal_kinds),
+        seal_of(bandit.bandit_key, bandit.config_version, config, bandit.config.terminal_kinds),
         bandit.config.terminal_kinds,
     )
 
@@ -85,7 +85,7 @@ async def unsealed(connection: Connection, bandit_key: str) -> list[int]:
     good = {
         row["config_version"]
         for row in rows
-        if seal(bandit_key, row["config_version"], row["config"], row["terminal_kinds"]) == row["seal"]
+        if seal_of(bandit_key, row["config_version"], row["config"], row["terminal_kinds"]) == row["seal"]
     }
     newest = max(newest, *(row["config_version"] for row in rows), 0)
     return sorted(set(range(1, newest + 1)) - good)

@@ -19,14 +19,49 @@ from bandit.db.seals import seal
 from bandit.errors import NotFoundError
 from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice, Value
 
-_COLUMNS = (
-    "decision_id decided_at bandit_key subject context actions excluded_actions deferred logged_choice "
-    "positions pmf chosen draw model_version config_version mode seal activated_at"
-).split()
-_SEALED = _COLUMNS[: _COLUMNS.index("seal")]
-_UNSETTLED_COLUMNS = ["decision_id", "bandit_key", "decided_at", "due_at"]
 _decode_actions = msgspec.json.Decoder(list[Action]).decode
 _decode_choice = msgspec.json.Decoder(LoggedChoice).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class _Row(msgspec.Struct, gc=False):
+    """What is sealed of a decision, in the order in which it is sealed."""
+
+    decision_id: str
+    decided_at: datetime
+    bandit_key: str
+    subject: str | None
+    context: Any
+    actions: Any
+    excluded_actions: list[str]
+    deferred: bool
+    logged_choice: Any
+    positions: list[int] | None
+    pmf: list[float]
+    chosen: int
+    draw: float
+    model_version: int
+    config_version: int
+    mode: str
+
+
+_SEALED = _Row.__struct_fields__
+_AS_JSON = ("context", "actions", "logged_choice")
+_COLUMNS = ", ".join([*_SEALED, "seal"])
+#: One statement writes a whole group, from one parameter: each round trip, and each value that the driver
+#: encodes by itself, costs the process that decides (docs/performance.md).
+_INSERT = f"""
+    WITH given AS (SELECT * FROM json_to_recordset($1) AS given (
+        decision_id text, decided_at timestamptz, bandit_key text, subject text, context json, actions json,
+        excluded_actions text[], deferred boolean, logged_choice json, positions smallint[], pmf float8[],
+        chosen smallint, draw float8, model_version int, config_version int, mode text, seal bigint,
+        due_at timestamptz)
+    ), waiting AS (
+        INSERT INTO unsettled (decision_id, bandit_key, decided_at, due_at)
+        SELECT decision_id, bandit_key, decided_at, due_at FROM given WHERE NOT deferred
+    )
+    INSERT INTO decisions ({_COLUMNS}) SELECT {_COLUMNS} FROM given
+"""  # noqa: S608 our own column names
 
 
 def new_id(now: datetime, random_bits: int) -> str:
@@ -77,16 +112,11 @@ async def claim(connection: Connection, decisions: Sequence[Decision]) -> set[st
 
 async def insert(connection: Connection, decisions: Sequence[Decision], due: Sequence[datetime]) -> None:
     """Write decisions whose ids are free; those not deferred begin to wait until `due` for their reward."""
-    await connection.copy_records_to_table(
-        "decisions", columns=_COLUMNS, records=[_record(decision) for decision in decisions]
-    )
-    waiting = [
-        (d.decision_id, d.bandit_key, d.decided_at, due_at)
-        for d, due_at in zip(decisions, due, strict=True)
-        if not d.asked.deferred
-    ]
-    if waiting:
-        await connection.copy_records_to_table("unsettled", columns=_UNSETTLED_COLUMNS, records=waiting)
+    records = []
+    for decision, due_at in zip(decisions, due, strict=True):
+        row = _encode(_row(decision))
+        records.append(b'%b,"seal":%d,"due_at":"%b"}' % (row[:-1], seal(row), due_at.isoformat().encode()))
+    await connection.fetch(_INSERT, (b"[%b]" % b",".join(records)).decode())
 
 
 async def locate(connection: Connection, decision_ids: Iterable[str]) -> dict[str, tuple[datetime, str]]:
@@ -154,19 +184,19 @@ async def activate(connection: Connection, place: tuple[str, datetime], wait: ti
     return bool(await connection.fetchval(deferred, *place))
 
 
-def _record(decision: Decision) -> tuple[Any, ...]:
+def _row(decision: Decision) -> _Row:
     asked = decision.asked
     every = decision.positions == list(range(len(decision.pmf)))
-    sealed = (
+    return _Row(
         decision.decision_id,
         decision.decided_at,
         decision.bandit_key,
         asked.subject,
-        _json(asked.context),
-        None if asked.actions is None else _json(asked.actions),
+        asked.context,
+        asked.actions,
         asked.excluded_actions,
         asked.deferred,
-        None if asked.logged_choice is None else _json(asked.logged_choice),
+        asked.logged_choice,
         None if every else decision.positions,
         decision.pmf,
         decision.chosen,
@@ -175,7 +205,6 @@ def _record(decision: Decision) -> tuple[Any, ...]:
         decision.config_version,
         decision.mode,
     )
-    return (*sealed, seal(*sealed), decision.activated_at)
 
 
 async def unsealed(connection: Connection, places: Iterable[tuple[str, datetime]]) -> list[str]:
@@ -185,7 +214,10 @@ async def unsealed(connection: Connection, places: Iterable[tuple[str, datetime]
 
 
 def _sealed(row: Any) -> bool:
-    return bool(seal(*(row[name] for name in _SEALED)) == row["seal"])
+    values = {name: row[name] for name in _SEALED}
+    for name in _AS_JSON:  # as the text that is kept
+        values[name] = None if values[name] is None else msgspec.Raw(values[name].encode())
+    return bool(seal(_encode(_Row(**values))) == row["seal"])
 
 
 async def sample(connection: Connection, bandit_key: str, count: int) -> list[tuple[str, datetime]]:
@@ -228,10 +260,6 @@ def _is_own(decision_id: str, decided_at: datetime) -> bool:
     """Whether the id is one that the service gave; quicker than `time_of`, for rows of ours."""
     milliseconds = round(decided_at.timestamp() * 1000)
     return decision_id[14:15] == "7" and decision_id[:8] + decision_id[9:13] == f"{milliseconds:012x}"
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
 
 
 def from_row(row: Any, config: BanditConfig) -> Decision:

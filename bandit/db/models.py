@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bandit.db.pool import CHANGED, Connection, notify
-from bandit.db.seals import seal
+from bandit.db.seals import seal_of
 from bandit.errors import ModelRefusedError, NotFoundError
 from bandit.types import Branch, BranchState, ModelVersion, Value
 
@@ -273,7 +273,7 @@ async def unsealed(connection: Connection, bandit_key: str) -> list[int]:
 
 def _seal(model: ModelVersion) -> int:
     """Without `sha256`: bytes that were pruned and folded again differ in what does not count."""
-    return seal(*(getattr(model, name) for name in ModelVersion.__struct_fields__ if name != "sha256"))
+    return seal_of(*(getattr(model, name) for name in ModelVersion.__struct_fields__ if name != "sha256"))
 
 
 async def on_branch(connection: Connection, branch: Branch, through: int) -> ModelVersion | None:

@@ -71,6 +71,10 @@ async def connect(url: str, *, holds_locks: bool = False, patience: float = PATI
         raise _unavailable(error) from error
 
 
+async def _leave(_: Connection) -> None:
+    """Nothing of a session is ever changed but within a transaction, so nothing is to be reset after use."""
+
+
 class Database:
     """A pool of connections. `open` before use, `close` after."""
 
@@ -88,6 +92,7 @@ class Database:
             max_size=self._size,
             timeout=5,
             command_timeout=self._patience,
+            reset=_leave,
             server_settings=_SILENT_CLIENT if self._patience == PATIENCE else {},
         )
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from bandit.db.pool import Connection
-from bandit.db.seals import seal
+from bandit.db.seals import seal_of
 from bandit.types import ReceivedEvent
 
 
@@ -88,4 +88,4 @@ _COLUMNS = ", ".join(ReceivedEvent.__struct_fields__)
 
 
 def _seal(event: ReceivedEvent) -> int:
-    return seal(*(getattr(event, name) for name in ReceivedEvent.__struct_fields__))
+    return seal_of(*(getattr(event, name) for name in ReceivedEvent.__struct_fields__))

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
-from bandit.db.seals import seal
+from bandit.db.seals import seal_of
 from bandit.errors import BrokenLogError
 from bandit.types import Branch, Decision, Settlement, Value
 
@@ -121,7 +121,7 @@ async def append(connection: Connection, bandit_key: str, entries: Sequence[LogE
         for e in entries
     ]
     await connection.copy_records_to_table(
-        "training_log", columns=[*_SEALED, "seal"], records=[(*row, seal(*row)) for row in rows]
+        "training_log", columns=[*_SEALED, "seal"], records=[(*row, seal_of(*row)) for row in rows]
     )
     await connection.execute("DELETE FROM unsettled WHERE decision_id = ANY($1::text[])", ids)
     await connection.execute("DELETE FROM reward_signals WHERE decision_id = ANY($1::text[])", ids)
@@ -253,7 +253,7 @@ async def lines(connection: Connection, bandit_key: str, after: int, through: in
     return [
         Line(
             **{name: row[name] for name in Line.__struct_fields__ if name != "sealed"},
-            sealed=seal(*(row[name] for name in _SEALED)) == row["seal"],
+            sealed=seal_of(*(row[name] for name in _SEALED)) == row["seal"],
         )
         for row in rows
     ]

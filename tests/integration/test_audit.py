@@ -12,7 +12,7 @@ import pytest
 from bandit import audit, vw
 from bandit.db import models, rewards
 from bandit.db.pool import Connection, Database
-from bandit.db.seals import seal
+from bandit.db.seals import seal_of
 from bandit.db.training import _SEALED
 from bandit.types import PolicySettings
 from tests.conftest import Step, api_process
@@ -153,7 +153,7 @@ async def test_a_seal_made_anew_does_not_help(
     await connection.execute(
         "UPDATE training_log SET reward = $1, seal = $2 WHERE seq = 7",
         values["reward"],
-        seal(*(values[name] for name in _SEALED)),
+        seal_of(*(values[name] for name in _SEALED)),
     )
     (event,) = (await rewards.for_decisions(connection, ["d-7"]))["d-7"]
     forged = msgspec.structs.replace(event, value=values["reward"])
