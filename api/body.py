@@ -86,13 +86,13 @@ def _is_plain(body: bytes, value: Any) -> bool:
     """Whether `value`, which was decoded from `body`, surely needs no closer look.
 
     The decoder refuses what is no JSON, and numbers that are not finite; it takes a key twice, and U+0000 if
-    it is escaped. Without escapes a quote begins or ends a text and nothing else; if white space never follows
-    one, each key is seen as `":`, and there are as many of these as keys only if no key was lost.
+    it is escaped. Without escapes a quote begins or ends a text and nothing else. If white space never follows
+    one, each key shows as `":`, and there are as many of these as keys only if no key was lost.
     """
     return (
         b"\\" not in body
         and body.count(b'":') == _keys(value)
-        and not any([body.count(b'"' + space) for space in (b" ", b"\n", b"\t", b"\r")])
+        and not any(spaced in body for spaced in (b'" ', b'"\n', b'"\t', b'"\r'))
     )
 
 

@@ -55,7 +55,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
             await database.close()
 
 
-async def _of(request: Request) -> Process:  # noqa: RUF029 FastAPI runs other functions in a thread
+async def _of(request: Request) -> Process:
     return cast(Process, request.app.state.process)
 
 

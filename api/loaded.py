@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from fastapi import APIRouter, Request, Response
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from api import body, errors
 from api.answer import answer
@@ -45,22 +45,7 @@ class Loaded:
         await send({"type": "http.response.body", "body": encoded})
 
 
-_BY_PATH: dict[str, Loaded] = {}
-
-
-class PastTheFramework:
-    """Answers the calls that carry the load, and passes the others on."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request."""
-        call = _BY_PATH.get(scope["path"]) if scope["type"] == "http" and scope["method"] == "POST" else None
-        if call is None:
-            await self._app(scope, receive, send)
-        else:
-            await call(scope["app"].state.process, scope, receive, send)
+BY_PATH: dict[str, Loaded] = {}
 
 
 def loaded(
@@ -75,7 +60,7 @@ def loaded(
 
         route.__name__, route.__doc__ = use.__name__, use.__doc__
         router.post(path, status_code=status_code, **documentation)(route)
-        _BY_PATH[router.prefix + path] = Loaded(use, status_code, max_bytes)
+        BY_PATH[router.prefix + path] = Loaded(use, status_code, max_bytes)
         return use
 
     return register

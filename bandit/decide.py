@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
+import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +36,8 @@ _log = structlog.get_logger()
 _GROUP = 500
 #: How long a batch keeps others waiting before it gives them a turn.
 _TURN_SECONDS = 0.005
+#: Bits for decision ids to come. (API processes are spawned, never forked, so no two share them.)
+_RANDOM: list[int] = []
 #: A decision, when its reward is due, and the caller who waits for the commit.
 _Waiting = tuple[Decision, datetime, asyncio.Future[Decision]]
 
@@ -121,7 +123,15 @@ def _chosen(serving: Serving, asked: DecisionInput) -> Decision:
         features.check_actions(asked.actions)
     now = datetime.now(UTC)
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    return choose(serving, asked, asked.decision_id or decisions.new_id(now, secrets.randbits(80)), now)
+    return choose(serving, asked, asked.decision_id or decisions.new_id(now, _random_bits()), now)
+
+
+def _random_bits() -> int:
+    """80 unpredictable bits; asking the system for each decision's alone would cost as much as its answer."""
+    if not _RANDOM:
+        fresh = os.urandom(10 * 256)
+        _RANDOM.extend(int.from_bytes(fresh[at : at + 10], "big") for at in range(0, len(fresh), 10))
+    return _RANDOM.pop()
 
 
 class Decider:
@@ -174,18 +184,10 @@ class Decider:
                 except SegbanditError as error:
                     made.append(await self._made_before(serving, one, error))
             due.append(_due(serving, made[-1]))
-        async with self._database.transaction() as connection:
-            results = []
-            for index, result in enumerate(await self._store(connection, made, due)):
-                with _named(index):
-                    if isinstance(result, ConflictError):
-                        raise result
-                results.append(result)
-            return results
+        stored = await self._stored(made, due, all_or_none=True)
+        return [decision for decision in stored if not isinstance(decision, ConflictError)]
 
-    async def _made_before(
-        self, serving: Serving, asked: DecisionInput, refusal: SegbanditError
-    ) -> Decision:
+    async def _made_before(self, serving: Serving, asked: DecisionInput, refusal: SegbanditError) -> Decision:
         """What can no longer be decided may have been, under an earlier configuration: then that stands."""
         if asked.decision_id is None:
             raise refusal
@@ -204,10 +206,7 @@ class Decider:
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         results: Sequence[Decision | Exception]
         try:
-            async with self._database.transaction() as connection:
-                results = await self._store(
-                    connection, [d for d, _, _ in group], [due for _, due, _ in group]
-                )
+            results = await self._stored([d for d, _, _ in group], [due for _, due, _ in group])
         except Exception as error:  # whatever it is, each caller must hear of it
             if len(group) > 1 and not isinstance(error, UnavailableError):
                 for one in group:  # one of them spoils the commit of all: let it fail alone
@@ -222,22 +221,33 @@ class Decider:
             else:
                 recorded.set_result(result)
 
-    async def _store(
-        self, connection: Connection, made: Sequence[Decision], due: Sequence[datetime]
-    ) -> list[Decision | ConflictError]:
+    async def _stored(
+        self, made: Sequence[Decision], due: Sequence[datetime], *, all_or_none: bool = False
+    ) -> Sequence[Decision | ConflictError]:
+        """Commit decisions; what stands for each, or why it cannot, which `all_or_none` raises."""
         named = [decision for decision in made if decision.asked.decision_id is not None]
-        free = await decisions.claim(connection, named) if named else set()
-        new = []
-        for index, decision in enumerate(made):
-            if decision.asked.decision_id is None or decision.decision_id in free:
-                free.discard(decision.decision_id)
-                new.append(index)
-        await decisions.insert(connection, [made[i] for i in new], [due[i] for i in new])
-        if len(new) == len(made):
-            return list(made)
-        earlier = await self._earlier(connection, [d.decision_id for d in named])
-        fresh = set(new)
-        return [d if i in fresh else _same(d, earlier.get(d.decision_id)) for i, d in enumerate(made)]
+        if not named:  # then nothing can be in the way: one statement, which is a transaction by itself
+            async with self._database.connection() as connection:
+                await decisions.insert(connection, made, due)
+            return made
+        async with self._database.transaction() as connection:
+            free = await decisions.claim(connection, named)
+            new = []
+            for index, decision in enumerate(made):
+                if decision.asked.decision_id is None or decision.decision_id in free:
+                    free.discard(decision.decision_id)
+                    new.append(index)
+            await decisions.insert(connection, [made[i] for i in new], [due[i] for i in new])
+            if len(new) == len(made):
+                return made
+            earlier = await self._earlier(connection, [d.decision_id for d in named])
+            fresh = set(new)
+            results = [d if i in fresh else _same(d, earlier.get(d.decision_id)) for i, d in enumerate(made)]
+            for index, result in enumerate(results):
+                with _named(index):
+                    if all_or_none and isinstance(result, ConflictError):
+                        raise result
+            return results
 
     async def _earlier(self, connection: Connection, ids: Sequence[str]) -> dict[str, Decision]:
         places = await decisions.locate(connection, ids)

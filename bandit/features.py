@@ -83,7 +83,7 @@ def _plain_fields(features: Features, depth: int = 1) -> int:
         if kind is float or kind is int:
             fits = -MAX_NUMBER <= value <= MAX_NUMBER
         elif kind is list:
-            fits = all([type(item) is str for item in value])
+            fits = all(type(item) is str for item in value)
             fields += len(value) - 1
         elif kind is dict:
             fits = depth < MAX_DEPTH

@@ -108,8 +108,8 @@ class _Run:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(_CONNECT_SECONDS):
             for _ in range(self.count):
-                _, connection = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
-                self.idle.append(connection)
+                made = await loop.create_connection(lambda: _Connection(self), "127.0.0.1", self.port)
+                self.idle.append(made[1])
 
     async def _end(self, began: float) -> Outcome:
         while len(self.idle) < self.count:

@@ -142,6 +142,7 @@ def serve(
             workers=workers,
             log_level="warning",
             access_log=False,
+            proxy_headers=False,  # nothing depends on where a request comes from
             timeout_graceful_shutdown=10,
         )
 

@@ -117,10 +117,10 @@ async def api_process(url: str, **settings: Any) -> AsyncIterator[httpx2.AsyncCl
     app = create_app(Settings(database_url=url, **settings))
     transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
     async with (
-        app.router.lifespan_context(app),
+        app.framework.router.lifespan_context(app.framework),
         httpx2.AsyncClient(transport=transport, base_url="http://segbandit") as client,
     ):
-        client.app = app  # type: ignore[attr-defined]  # for tests that look behind the wire
+        client.app = app.framework  # type: ignore[attr-defined]  # for tests that look behind the wire
         yield client
 
 

@@ -15,7 +15,7 @@ from api.schemas import BanditAnswer, BanditCreate, BanditList, BanditPatch, ban
 from bandit import catalogue
 
 
-async def _key(bandit_key: str) -> str:  # noqa: RUF029 FastAPI runs other functions in a thread
+async def _key(bandit_key: str) -> str:
     body.check_text(bandit_key, "bandit_key")
     return bandit_key
 

@@ -88,9 +88,7 @@ async def decide(process: Process, raw: Any) -> DecisionAnswer:
 async def decide_batch(process: Process, raw: Any) -> BatchAnswer:
     """Choose for up to 1,000 contexts (4 MiB): all are committed or, on any error, none."""
     asked = body.convert(raw, BatchRequest)
-    made = await process.decider.decide_many(
-        partial(process.servings.get, asked.bandit_key), asked.decisions
-    )
+    made = await process.decider.decide_many(partial(process.servings.get, asked.bandit_key), asked.decisions)
     return BatchAnswer(decisions=[decision_answer(decision) for decision in made])
 
 

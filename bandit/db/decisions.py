@@ -72,7 +72,8 @@ def new_id(now: datetime, random_bits: int) -> str:
     """
     milliseconds = round(now.timestamp() * 1000)
     high = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
-    return str(uuid.UUID(int=high | 0x2 << 62 | random_bits & (1 << 62) - 1))
+    digits = f"{high | 0x2 << 62 | random_bits & (1 << 62) - 1:032x}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def time_of(decision_id: str) -> datetime | None:
