@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Coroutine
+from types import CoroutineType
 from typing import Any, TypeVar
 
 import msgspec
@@ -62,7 +62,7 @@ async def read_json(receive: Receive, *, max_bytes: int) -> Any:
 def _at_hand(receive: Receive) -> Message:
     """What has arrived, without waiting: a time limit would cost more than the rest of reading does."""
     receiving = receive()
-    if isinstance(receiving, Coroutine):
+    if isinstance(receiving, CoroutineType):
         try:
             receiving.send(None)
         except StopIteration as received:

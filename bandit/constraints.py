@@ -25,8 +25,11 @@ def eligible(actions: Sequence[Action], excluded: Sequence[str]) -> list[int]:
                     f"excluded_actions[{index}]: expected one of the offered actions, got {action_id!r}.",
                     target=f"excluded_actions[{index}]",
                 )
-    barred = set(excluded)
-    left = [i for i, action in enumerate(actions) if action.enabled and action.action_id not in barred]
+    if excluded:
+        barred = set(excluded)
+        left = [i for i, action in enumerate(actions) if action.enabled and action.action_id not in barred]
+    else:
+        left = [i for i, action in enumerate(actions) if action.enabled]
     if not left:
         raise InvalidInputError(
             "excluded_actions: expected at least one enabled action to remain, got none; "

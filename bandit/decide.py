@@ -19,13 +19,12 @@ import structlog
 from bandit import constraints, features, sampling
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import Connection, Database
+from bandit.db.pool import AWAY, Connection, Database
 from bandit.errors import (
     ConflictError,
     InvalidInputError,
     ModelRefusedError,
     SegbanditError,
-    UnavailableError,
 )
 from bandit.policy import FixedPolicy, Policy
 from bandit.serving import Serving
@@ -51,7 +50,7 @@ def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at:
     config = serving.bandit.config
     everything = asked.actions or config.actions
     positions = constraints.eligible(everything, asked.excluded_actions)
-    offered = [everything[position] for position in positions]
+    offered = everything if len(positions) == len(everything) else [everything[i] for i in positions]
     draw = sampling.uniform(serving.bandit.salt, decision_id)
     mode: ServedMode = config.mode
     if mode == "logging_only" and asked.logged_choice is not None:
@@ -121,9 +120,10 @@ def _chosen(serving: Serving, asked: DecisionInput) -> Decision:
     features.check(asked.context, "context")
     if asked.actions is not None:
         features.check_actions(asked.actions)
-    now = datetime.now(UTC)
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    return choose(serving, asked, asked.decision_id or decisions.new_id(now, _random_bits()), now)
+    milliseconds = time.time_ns() // 1_000_000
+    decided_at = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    decision_id = asked.decision_id or decisions.new_id(milliseconds, _random_bits())
+    return choose(serving, asked, decision_id, decided_at)
 
 
 def _random_bits() -> int:
@@ -184,7 +184,8 @@ class Decider:
                 except SegbanditError as error:
                     made.append(await self._made_before(serving, one, error))
             due.append(_due(serving, made[-1]))
-        stored = await self._stored(made, due, all_or_none=True)
+        async with self._database.connection() as connection:
+            stored = await self._stored(connection, made, due, all_or_none=True)
         return [decision for decision in stored if not isinstance(decision, ConflictError)]
 
     async def _made_before(self, serving: Serving, asked: DecisionInput, refusal: SegbanditError) -> Decision:
@@ -198,39 +199,50 @@ class Decider:
         return earlier
 
     async def _commit_all(self) -> None:
+        """Commit what waits, a group at a time, on one connection for as long as something waits."""
+        group: list[_Waiting] = []
         while self._waiting:
-            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
-            await self._commit(group)
+            try:
+                async with self._database.connection() as connection:
+                    while self._waiting:
+                        group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                        await self._commit(connection, group)
+                        group = []
+            except Exception as error:  # whatever it is, each caller must hear of it
+                if not group:  # there was no connection for any
+                    group, self._waiting = self._waiting, []
+                _tell(group, [error] * len(group))
+                group = []
         self._committing = None
 
-    async def _commit(self, group: Sequence[_Waiting]) -> None:
+    async def _commit(self, connection: Connection, group: Sequence[_Waiting]) -> None:
         results: Sequence[Decision | Exception]
         try:
-            results = await self._stored([d for d, _, _ in group], [due for _, due, _ in group])
-        except Exception as error:  # whatever it is, each caller must hear of it
-            if len(group) > 1 and not isinstance(error, UnavailableError):
+            results = await self._stored(connection, [d for d, _, _ in group], [due for _, due, _ in group])
+        except AWAY:
+            raise
+        except Exception as error:
+            if len(group) > 1:
                 for one in group:  # one of them spoils the commit of all: let it fail alone
-                    await self._commit([one])
+                    await self._commit(connection, [one])
                 return
-            results = [error] * len(group)
-        for (_, _, recorded), result in zip(group, results, strict=True):
-            if recorded.done():
-                continue  # its caller has gone; the decision stays logged
-            if isinstance(result, Exception):
-                recorded.set_exception(result)
-            else:
-                recorded.set_result(result)
+            results = [error]
+        _tell(group, results)
 
     async def _stored(
-        self, made: Sequence[Decision], due: Sequence[datetime], *, all_or_none: bool = False
+        self,
+        connection: Connection,
+        made: Sequence[Decision],
+        due: Sequence[datetime],
+        *,
+        all_or_none: bool = False,
     ) -> Sequence[Decision | ConflictError]:
         """Commit decisions; what stands for each, or why it cannot, which `all_or_none` raises."""
         named = [decision for decision in made if decision.asked.decision_id is not None]
         if not named:  # then nothing can be in the way: one statement, which is a transaction by itself
-            async with self._database.connection() as connection:
-                await decisions.insert(connection, made, due)
+            await decisions.insert(connection, made, due)
             return made
-        async with self._database.transaction() as connection:
+        async with connection.transaction():
             free = await decisions.claim(connection, named)
             new = []
             for index, decision in enumerate(made):
@@ -264,6 +276,16 @@ class Decider:
         if found is None:
             raise decisions.not_logged(decision_id)
         return found
+
+
+def _tell(group: Sequence[_Waiting], results: Sequence[Decision | Exception]) -> None:
+    for (_, _, recorded), result in zip(group, results, strict=True):
+        if recorded.done():
+            continue  # its caller has gone; the decision stays logged
+        if isinstance(result, Exception):
+            recorded.set_exception(result)
+        else:
+            recorded.set_result(result)
 
 
 def _due(serving: Serving, decision: Decision) -> datetime:

@@ -15,6 +15,8 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from bandit.errors import InvalidInputError
 from bandit.types import Action, Features
 
@@ -24,6 +26,8 @@ MAX_NUMBER = 1e6
 
 #: Longer texts are rarely repeated, and would fill the memory.
 _LONGEST_CACHED = 64
+_LONGEST_CACHED_LINE = 512
+_encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 #: First letters of the namespaces.
 CONTEXT, WIDE_CONTEXT, ACTION = "c", "w", "a"
 #: A context of more fields is not multiplied by itself: cost grows with the square, times the actions.
@@ -101,8 +105,9 @@ def check_actions(actions: Sequence[Action]) -> None:
     Raises:
         InvalidInputError: naming the action and the field.
     """
-    twice = [i for i, count in Counter(action.action_id for action in actions).items() if count > 1]
-    if twice:
+    ids = [action.action_id for action in actions]
+    if len(set(ids)) < len(ids):
+        twice = [action_id for action_id, count in Counter(ids).items() if count > 1]
         raise InvalidInputError(
             f"actions: expected each action_id once, got {twice[0]!r} more than once.",
             target="actions",
@@ -155,19 +160,23 @@ def encode(context: Features, actions: Sequence[Action]) -> list[str]:
 def encode_action(action: Action) -> str:
     """The line of one action: who it is, its segment and its features.
 
-    Those of a catalogue come again and again, as the same objects, so each remembers its line.
+    Those of a catalogue come again and again, as the same objects, so each remembers its line. Those that
+    requests bring are new objects, but mostly with the same content.
     """
     line: str | None = action.__dict__.get("line")
     if line is None:
-        line = action.__dict__["line"] = _action(action)
+        content = _encode((action.action_id, action.segment, action.features))
+        line = _cached_line(content) if len(content) <= _LONGEST_CACHED_LINE else _action_line(content)
+        action.__dict__["line"] = line
     return line
 
 
-def _action(action: Action) -> str:
-    identity = [f"#id={_escape(action.action_id)}"]
-    if action.segment is not None:
-        identity.append(f"#segment={_escape(action.segment)}")
-    (_, top), *inner = _namespaces(action.features)
+def _action_line(content: bytes) -> str:
+    action_id, segment, features = _decode(content)
+    identity = [f"#id={_escape(action_id)}"]
+    if segment is not None:
+        identity.append(f"#segment={_escape(segment)}")
+    (_, top), *inner = _namespaces(features)
     return _line(ACTION, [("", identity + top), *inner])
 
 
@@ -269,3 +278,4 @@ def _escaped(text: str) -> str:
 
 
 _cached = lru_cache(maxsize=16_384)(_escaped)
+_cached_line = lru_cache(maxsize=16_384)(_action_line)

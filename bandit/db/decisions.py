@@ -64,13 +64,12 @@ _INSERT = f"""
 """  # noqa: S608 our own column names
 
 
-def new_id(now: datetime, random_bits: int) -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of `now` in milliseconds, then 74 of the 80 random bits.
+def new_id(milliseconds: int, random_bits: int) -> str:
+    """A UUIDv7 (RFC 9562): 48 bits of time since 1970 in milliseconds, then 74 of the 80 random bits.
 
-    >>> new_id(datetime(2026, 1, 1, tzinfo=UTC), 0)
+    >>> new_id(1_767_225_600_000, 0)
     '019b76da-a800-7000-8000-000000000000'
     """
-    milliseconds = round(now.timestamp() * 1000)
     high = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
     digits = f"{high | 0x2 << 62 | random_bits & (1 << 62) - 1:032x}"
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
