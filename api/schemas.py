@@ -148,7 +148,7 @@ class BatchRequest(Value, frozen=True, kw_only=True):
     decisions: Annotated[list[DecisionInput], Meta(min_length=1, max_length=MAX_BATCH)]
 
 
-class ChosenAction(Value, frozen=True, kw_only=True):
+class ChosenAction(Value, frozen=True, kw_only=True, gc=False):
     """What to show."""
 
     action_id: str
@@ -156,7 +156,7 @@ class ChosenAction(Value, frozen=True, kw_only=True):
     payload: Any
 
 
-class ActionProbability(Value, frozen=True, kw_only=True):
+class ActionProbability(Value, frozen=True, kw_only=True, gc=False):
     """How likely an offered action was to be chosen."""
 
     action_id: str
@@ -304,7 +304,20 @@ def bandit_answer(bandit: Bandit) -> BanditAnswer:
 
 def decision_answer(decision: Decision) -> DecisionAnswer:
     """A decision as its caller gets it."""
-    return DecisionAnswer(**_answer_fields(decision))
+    action, probability = decision.action, decision.probability
+    return DecisionAnswer(
+        decision_id=decision.decision_id,
+        action=ChosenAction(action_id=action.action_id, segment=action.segment, payload=action.payload),
+        probability=probability,
+        action_probs=[
+            ActionProbability(action_id=offered.action_id, probability=each)
+            for offered, each in zip(decision.offered, decision.pmf, strict=True)
+            if each > 0.0 or decision.mode != "logging_only"
+        ],
+        model_version=decision.model_version,
+        mode=decision.mode,
+        explored=decision.explored,
+    )
 
 
 def decision_record(
@@ -313,7 +326,7 @@ def decision_record(
     """A decision with everything that was logged."""
     asked = decision.asked
     return DecisionRecord(
-        **_answer_fields(decision),
+        **structs.asdict(decision_answer(decision)),
         bandit_key=decision.bandit_key,
         decided_at=decision.decided_at,
         subject=asked.subject,
@@ -327,20 +340,3 @@ def decision_record(
         rewards=rewards,
         settled=settled,
     )
-
-
-def _answer_fields(decision: Decision) -> dict[str, Any]:
-    action = decision.action
-    return {
-        "decision_id": decision.decision_id,
-        "action": ChosenAction(action_id=action.action_id, segment=action.segment, payload=action.payload),
-        "probability": decision.probability,
-        "action_probs": [
-            ActionProbability(action_id=offered.action_id, probability=probability)
-            for offered, probability in zip(decision.offered, decision.pmf, strict=True)
-            if decision.mode != "logging_only" or probability > 0.0
-        ],
-        "model_version": decision.model_version,
-        "mode": decision.mode,
-        "explored": decision.explored,
-    }

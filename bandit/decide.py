@@ -178,10 +178,10 @@ class Decider:
                 await asyncio.sleep(0)
                 serving = await current()
                 until = time.monotonic() + _TURN_SECONDS
-            with _named(index):
-                try:
-                    made.append(_chosen(serving, one))
-                except SegbanditError as error:
+            try:
+                made.append(_chosen(serving, one))
+            except SegbanditError as error:
+                with _named(index):
                     made.append(await self._made_before(serving, one, error))
             due.append(_due(serving, made[-1]))
         async with self._database.connection() as connection:

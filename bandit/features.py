@@ -241,12 +241,15 @@ def _add(
 
 
 def _number(name: str, number: float) -> str:
-    weights = hats(number)
-    if len(weights) == 1:
-        ((knot, weight),) = weights
-        return f"{name}@{knot}" if weight == 1.0 else f"{name}@{knot}:{weight:.9g}"
-    (low, below), (high, above) = weights
-    return f"{name}@{low}:{below:.9g} {name}@{high}:{above:.9g}"
+    low, high = _knots(number)
+    return f"{name}{low} {name}{high}" if high else f"{name}{low}"
+
+
+@lru_cache(maxsize=16_384)
+def _knots(number: float) -> tuple[str, str]:
+    """What follows the name at the lower and the upper knot; the latter may be empty."""
+    texts = [f"@{knot}" if weight == 1.0 else f"@{knot}:{weight:.9g}" for knot, weight in hats(number)]
+    return texts[0], texts[1] if len(texts) == 2 else ""
 
 
 def hats(number: float) -> list[tuple[int, float]]:
