@@ -29,6 +29,7 @@ class Process:
     decider: Decider
     feedback: Feedback
     servings: Servings
+    settings: Settings
 
 
 @asynccontextmanager
@@ -44,7 +45,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served
             async with asyncio.timeout(_LISTEN_SECONDS):
                 await servings.listening.wait()
-        yield Process(database, Decider(database), Feedback(database), servings)
+        yield Process(database, Decider(database), Feedback(database), servings, settings)
     finally:
         refreshing.cancel()
         try:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import structlog
 
-from bandit import serving
+from bandit import metrics, serving
 from bandit.db.pool import Database
 from bandit.errors import NotFoundError
 from bandit.serving import Serving
@@ -48,6 +49,7 @@ class Servings:
             try:
                 await self._load(bandit_key, replace=True)
             except Exception as error:  # one bandit's failure, whatever it is, must not keep the others stale
+                metrics.refresh_failed()
                 _log.error("bandit not refreshed", bandit_key=bandit_key, exc_info=error)
 
     async def run(self) -> None:
@@ -75,6 +77,7 @@ class Servings:
             try:
                 await self.refresh()
             except Exception as error:  # what is loaded goes on being served, and the next look may succeed
+                metrics.refresh_failed()
                 _log.warning("not refreshed", error=str(error))
                 await asyncio.sleep(1.0)
 
@@ -84,11 +87,19 @@ class Servings:
             if old is not None and not replace:
                 return old
             try:
-                new = await serving.load(self._database, bandit_key)
+                new = await serving.load(self._database, bandit_key, instead_of=old)
             except NotFoundError:
                 self._locks.pop(bandit_key, None)  # or unknown keys would fill the memory
                 raise
             self._servings[bandit_key] = new
+            metrics.loaded(len(self._servings))
             if old is not None:
                 old.close()
+                _measure(old, new)
             return new
+
+
+def _measure(old: Serving, new: Serving) -> None:
+    if new.model_version != old.model_version:
+        oldest = new.oldest_ready_at
+        metrics.swapped(None if oldest is None else (datetime.now(UTC) - oldest).total_seconds())

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from bandit import constraints, features, sampling
+from bandit import constraints, features, metrics, sampling
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
@@ -168,6 +168,7 @@ class Decider:
             with _named(index):
                 made.append(await self._chosen_or_made_before(serving, one))
             due.append(_due(serving, made[-1]))
+        began = time.perf_counter()
         async with self._database.transaction() as connection:
             results = []
             for index, result in enumerate(await self._store(connection, made, due)):
@@ -175,7 +176,8 @@ class Decider:
                     if isinstance(result, ConflictError):
                         raise result
                 results.append(result)
-            return results
+        _measure(made, results, began)
+        return results
 
     async def _chosen_or_made_before(self, serving: Serving, asked: DecisionInput) -> Decision:
         """What can no longer be decided may have been, under an earlier configuration: then that stands."""
@@ -198,6 +200,7 @@ class Decider:
 
     async def _commit(self, group: Sequence[_Waiting]) -> None:
         results: Sequence[Decision | Exception]
+        began = time.perf_counter()
         try:
             async with self._database.transaction() as connection:
                 results = await self._store(
@@ -209,6 +212,8 @@ class Decider:
                     await self._commit([one])
                 return
             results = [error] * len(group)
+        else:
+            _measure([d for d, _, _ in group], results, began)
         for (_, _, recorded), result in zip(group, results, strict=True):
             if recorded.done():
                 continue  # its caller has gone; the decision stays logged
@@ -249,6 +254,11 @@ class Decider:
         if found is None:
             raise decisions.not_logged(decision_id)
         return found
+
+
+def _measure(made: Sequence[Decision], results: Sequence[object], began: float) -> None:
+    new = [d.mode for d, result in zip(made, results, strict=True) if result is d]
+    metrics.committed(new, time.perf_counter() - began)
 
 
 def _due(serving: Serving, decision: Decision) -> datetime:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -25,6 +26,11 @@ class Serving:
     #: None where the model could not be loaded: the baseline is served.
     policy: VwPolicy | None
     model_version: int
+    #: Whether it serves until something is promoted.
+    pinned: bool = False
+    #: Since when the oldest reward could have been settled that this model learned and the one that it takes
+    #: the place of did not; None: there is none, or somebody pinned that one.
+    oldest_ready_at: datetime | None = None
 
     def close(self) -> None:
         """Free the model."""
@@ -32,8 +38,8 @@ class Serving:
             self.policy.model.close()
 
 
-async def load(database: Database, bandit_key: str) -> Serving:
-    """The bandit under its current configuration with its newest model.
+async def load(database: Database, bandit_key: str, *, instead_of: Serving | None = None) -> Serving:
+    """The bandit under its current configuration with its newest model; `instead_of` is what it replaces.
 
     Raises:
         NotFoundError: no such bandit.
@@ -51,7 +57,12 @@ async def load(database: Database, bandit_key: str) -> Serving:
                 error=error.message,
             )
             policy = None
-    return Serving(bandit, policy, served.model_version)
+        oldest = None
+        if policy is not None and instead_of is not None and not instead_of.pinned:
+            oldest = await models.oldest_ready(
+                connection, bandit_key, after=instead_of.model_version, through=served.model_version
+            )
+    return Serving(bandit, policy, served.model_version, served.pinned, oldest)
 
 
 async def served_policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy:
@@ -74,6 +85,7 @@ async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]
         s.bandit.bandit_key: models.Served(
             config_version=s.bandit.config_version,
             model_version=s.model_version,
+            pinned=s.pinned,
             archived=s.bandit.archived,
         )
         for s in servings

@@ -35,5 +35,7 @@ class Settings(BaseSettings):
     keep_snapshots: int = 1_000
     #: Of the older ones one in so many is kept too, from which the others are folded.
     keep_every_snapshot: int = 1_000
+    #: Where processes share what they measure (see bandit/metrics.py); `serve` makes a folder of its own.
+    metrics_folder: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
     #: Connections per API process.
     pool_size: int = 8
