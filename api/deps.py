@@ -39,7 +39,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         raise SetupError("expected DATABASE_URL; `segbandit serve` sets it for the processes it starts.")
     database = Database(settings.database_url, size=settings.pool_size)
     await database.open()
-    servings = Servings(database, settings.poll_seconds)
+    servings = Servings(database, settings)
     refreshing = asyncio.create_task(servings.run())
     try:
         with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served

@@ -66,6 +66,11 @@ def loaded(bandits: int) -> None:
     _api().loaded.set(bandits)
 
 
+def unloaded(bandits: int, why: str) -> None:
+    """So many bandits were unloaded, because they were `idle` or over the `limit`."""
+    _api().unloaded.labels(why).inc(bandits)
+
+
 def refresh_failed() -> None:
     """A look for newer models, or the load of one, failed."""
     _api().refresh_failures.inc()
@@ -164,6 +169,12 @@ class _Api:
             "Bandits that each API process holds in memory.",
             multiprocess_mode="liveall", registry=registry,
         )  # fmt: skip
+        self.unloaded = Counter(
+            "segbandit_unloaded_bandits",
+            "Bandits unloaded: idle for a time, or longest unused when the limit was reached. Where that goes "
+            "on and on, raise SEGBANDIT_MAX_LOADED.",
+            ["why"], registry=registry,
+        )  # fmt: skip
         self.refresh_failures = Counter(
             "segbandit_refresh_failures",
             "Looks for newer models, and loads of one, that failed; what was loaded goes on being served.",
@@ -173,6 +184,8 @@ class _Api:
             self.decisions.labels(mode)
         for status in _STATUSES:
             self.reward_events.labels(status)
+        for why in ("idle", "limit"):
+            self.unloaded.labels(why)
 
 
 class _Learner:

@@ -75,13 +75,13 @@ async def served_policy(connection: Connection, bandit: Bandit, model_version: i
     if model_version == 0:
         return VwPolicy(Model.untrained(settings), settings.exploration, learned=0)
     model = await models.lineage(connection, bandit.bandit_key, model_version)
-    loaded = Model.from_bytes(await models.weights(connection, model), model.sha256, settings)
+    loaded = Model.read_only(await models.weights(connection, model), model.sha256, settings)
     return VwPolicy(loaded, settings.exploration, model.learned)
 
 
 async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
-    """Keys of those bandits of which there is a newer configuration or model."""
-    served = {
+    """Keys of those bandits of which there is a newer configuration or model; one question for all."""
+    held = {
         s.bandit.bandit_key: models.Served(
             config_version=s.bandit.config_version,
             model_version=s.model_version,
@@ -91,10 +91,12 @@ async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]
         for s in servings
     }
     async with database.connection() as connection:
-        newest = await models.served(connection, list(served))
-    return [key for key, now in newest.items() if now != served[key]]
+        return await models.outdated(connection, held)
 
 
-async def watch(database: Database, changed: Callable[[], None]) -> None:
-    """Call `changed` whenever some bandit's configuration or model may have changed, for ever."""
-    await listen(database.url, CHANGED, heard=lambda _: changed(), ready=changed)
+async def watch(database: Database, changed: Callable[[str], None], ready: Callable[[], None]) -> None:
+    """Call `changed` with the key of each bandit whose configuration or model may have changed, for ever.
+
+    `ready` is called once changes are heard of, and again whenever some may have been missed.
+    """
+    await listen(database.url, CHANGED, heard=changed, ready=ready)

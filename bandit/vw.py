@@ -156,6 +156,14 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _read_only(command: tuple[str, ...]) -> tuple[bytes, Model]:
+    """A model file of this command line without weights and what adapts them; a model that parses for it."""
+    fixed = [argument for argument in command if argument not in ("--adaptive", "--invariant")]
+    model = Model([*fixed, "--sgd", "--predict_only_model"])
+    return model.to_bytes(), model
+
+
 def _check_head(data: bytes, settings: PolicySettings) -> None:
     expected, _ = _expected_head(tuple(arguments(settings)))
     found = read_head(data)
@@ -164,6 +172,16 @@ def _check_head(data: bytes, settings: PolicySettings) -> None:
             f"expected a model of Vowpal Wabbit {VERSION} with the options {' '.join(expected.options)}, got "
             f"{' '.join(found.options)[:500]} in form {found.form}. Nothing was loaded; rebuild from the log."
         )
+
+
+def _verify(data: bytes, sha256: str, settings: PolicySettings) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ModelRefusedError(
+            f"expected model bytes with sha256 {sha256}, got {found}; they were changed after they "
+            "were written. Nothing was loaded; roll back to another version or rebuild from the log."
+        )
+    _check_head(data, settings)
 
 
 @contextmanager
@@ -188,7 +206,10 @@ class Model:
 
     def __init__(self, command: Sequence[str]) -> None:
         with _refusals():
-            self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet"])
+            # A ring of examples takes 8 MB; it grows by itself.
+            self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet", "--ring_size=1"])
+        #: Makes examples of text, which take some 30 KB each; a model that others parse for holds none.
+        self._parser = self._workspace
         # Cover's policies learn from the whole choice. The others regress on what was chosen alone; the other
         # lines would only divide each update by their number, at their cost.
         learners = self._workspace.get_enabled_learners()
@@ -212,17 +233,38 @@ class Model:
             ModelRefusedError: the bytes do not match the recorded hash, carry other options, or cannot be
                 loaded.
         """
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            raise ModelRefusedError(
-                f"expected model bytes with sha256 {sha256}, got {found}; they were changed after they "
-                "were written. Nothing was loaded; roll back to another version or rebuild from the log."
-            )
-        _check_head(data, settings)
+        _verify(data, sha256, settings)
+        return cls._loaded(data)
+
+    @classmethod
+    def read_only(cls, data: bytes, sha256: str, settings: PolicySettings) -> Model:
+        """The same model to predict only, bit for bit, in a fifth of the memory where that is possible.
+
+        It is, where predictions need nothing but the first number of each weight: with a rule over expected
+        rewards, under gradient descent. The optimizer's numbers stay behind, and one parser serves all.
+
+        Raises:
+            ModelRefusedError: as for `from_bytes`.
+        """
+        _verify(data, sha256, settings)
+        command = tuple(arguments(settings))
+        if "--cb_adf" not in command or "--adaptive" not in command:
+            return cls._loaded(data)
+        begin, parser = _read_only(command)
+        _, state = _expected_head(command)
+        weights = array("I", data[read_head(data).end + state :])  # index, weight, and what adapts its rate
+        kept = array("I", bytes(len(weights) // 3 * 8))
+        kept[0::2], kept[1::2] = weights[0::3], weights[1::3]
+        model = cls._loaded(begin + kept.tobytes(), "--sgd")
+        model._parser = parser._workspace
+        return model
+
+    @classmethod
+    def _loaded(cls, data: bytes, *options: str) -> Model:
         with _refusals(), tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
             path = Path(folder) / "model"
             path.write_bytes(data)
-            return cls([f"--initial_regressor={path}"])
+            return cls([f"--initial_regressor={path}", *options])
 
     def to_bytes(self) -> bytes:
         """Weights and learner state, to be read by `from_bytes`."""
@@ -283,13 +325,13 @@ class Model:
         self._run(_native.learn_multi, labelled)
 
     def _run(self, operation: Callable[[Any, Any], None], lines: list[str]) -> list[float]:
-        examples = _native._parse(self._workspace, "\n".join(lines))
+        examples = _native._parse(self._parser, "\n".join(lines))
         try:
             operation(self._workspace, examples)
             scores: list[float] = examples[0].get_action_scores()
             return scores
         finally:  # what is not finished leaks
-            _native._finish_example_multi_ex(self._workspace, examples)
+            _native._finish_example_multi_ex(self._parser, examples)
 
     def weights(self) -> dict[tuple[int, int], float]:
         """Every non-zero weight and optimizer value by (index, offset), to compare two models exactly.

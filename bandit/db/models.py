@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -387,6 +387,20 @@ async def served(connection: Connection, bandit_keys: Sequence[str]) -> dict[str
     return {
         row["bandit_key"]: Served(**{name: row[name] for name in Served.__struct_fields__}) for row in rows
     }
+
+
+async def outdated(connection: Connection, held: Mapping[str, Served]) -> list[str]:
+    """Keys of those bandits of which something else is to be served than what is held."""
+    names = Served.__struct_fields__
+    rows = await connection.fetch(
+        f"""SELECT bandit_key FROM ({_SERVED}) AS now
+            JOIN unnest($1::text[], $2::int[], $3::int[], $4::bool[], $5::bool[])
+                AS held (bandit_key, {", ".join(names)}) USING (bandit_key)
+            WHERE ({", ".join(f"now.{n}" for n in names)}) <> ({", ".join(f"held.{n}" for n in names)})""",  # noqa: S608 our own column names
+        list(held),
+        *([getattr(one, name) for one in held.values()] for name in names),
+    )
+    return [row["bandit_key"] for row in rows]
 
 
 def begun(
