@@ -29,6 +29,7 @@ class Process:
     decider: Decider
     feedback: Feedback
     servings: Servings
+    settings: Settings
 
 
 @asynccontextmanager
@@ -38,13 +39,13 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         raise SetupError("expected DATABASE_URL; `segbandit serve` sets it for the processes it starts.")
     database = Database(settings.database_url, size=settings.pool_size)
     await database.open()
-    servings = Servings(database, settings.poll_seconds)
+    servings = Servings(database, settings)
     refreshing = asyncio.create_task(servings.run())
     try:
         with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served
             async with asyncio.timeout(_LISTEN_SECONDS):
                 await servings.listening.wait()
-        yield Process(database, Decider(database), Feedback(database), servings)
+        yield Process(database, Decider(database), Feedback(database), servings, settings)
     finally:
         refreshing.cancel()
         try:

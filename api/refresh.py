@@ -1,21 +1,26 @@
-"""The bandits this process serves, swapped for newer ones while requests are in flight.
+"""The bandits this process serves: loaded when asked for, swapped for newer ones, unloaded when unused.
 
-Everything that uses a model runs in the event loop's thread and holds it only between two awaits, so after a
-swap nobody uses the old one and its memory is given back at once.
+Everything that uses a model runs in the event loop's thread and holds it only between two awaits. So after a
+swap nobody uses the old one, a bandit may be unloaded between any two steps of the others, and the memory is
+given back at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import defaultdict
+from collections.abc import Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import structlog
 
-from bandit import serving
+from bandit import metrics, serving
 from bandit.db.pool import Database
 from bandit.errors import NotFoundError
 from bandit.serving import Serving
+from bandit.settings import Settings
 
 _log = structlog.get_logger()
 
@@ -23,11 +28,15 @@ _log = structlog.get_logger()
 class Servings:
     """Loads bandits when they are first asked for and keeps them fresh. `run` beside the requests."""
 
-    def __init__(self, database: Database, poll_seconds: float) -> None:
+    def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
-        self._poll_seconds = poll_seconds
+        self._settings = settings
         self._servings: dict[str, Serving] = {}
+        #: When each of them was last asked for, in seconds of the monotonic clock.
+        self._used: dict[str, float] = {}
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        #: Keys of bandits that may have changed; some of them are not loaded.
+        self._heard_of: set[str] = set()
         self._changed = asyncio.Event()
         #: Set once changes are heard of; before that some could be missed.
         self.listening = asyncio.Event()
@@ -40,20 +49,31 @@ class Servings:
             UnavailableError: it is not loaded yet, and the database is away.
         """
         loaded = self._servings.get(bandit_key)
-        return loaded if loaded is not None else await self._load(bandit_key, replace=False)
+        if loaded is None:
+            loaded = await self._load(bandit_key)
+        self._used[bandit_key] = time.monotonic()
+        return loaded
 
-    async def refresh(self) -> None:
-        """Swap every bandit of which there is a newer configuration or model."""
-        for bandit_key in await serving.outdated(self._database, list(self._servings.values())):
+    async def refresh(self, bandit_keys: Iterable[str] | None = None) -> None:
+        """Swap each of these bandits, or of all, of which there is a newer configuration or model."""
+        keys = self._servings.keys() if bandit_keys is None else self._servings.keys() & bandit_keys
+        held = [self._servings[key] for key in keys]
+        for bandit_key in await serving.outdated(self._database, held) if held else ():
             try:
-                await self._load(bandit_key, replace=True)
+                await self._swap(bandit_key)
             except Exception as error:  # one bandit's failure, whatever it is, must not keep the others stale
+                metrics.refresh_failed()
                 _log.error("bandit not refreshed", bandit_key=bandit_key, exc_info=error)
+
+    def unload_idle(self) -> None:
+        """Free every bandit that was not asked for in a while."""
+        until = time.monotonic() - self._settings.idle_seconds
+        self._unload([key for key, used in self._used.items() if used < until], "idle")
 
     async def run(self) -> None:
         """Refresh when told of a change, and every so often in case nobody told; for ever."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(serving.watch(self._database, self._heard))
+            group.create_task(serving.watch(self._database, self._heard, self._may_have_missed))
             group.create_task(self._refresh_for_ever())
 
     def close(self) -> None:
@@ -61,34 +81,77 @@ class Servings:
         for loaded in self._servings.values():
             loaded.close()
         self._servings.clear()
+        self._used.clear()
+        metrics.loaded(0)
 
-    def _heard(self) -> None:
+    def _heard(self, bandit_key: str) -> None:
+        self._heard_of.add(bandit_key)
+        self._changed.set()
+
+    def _may_have_missed(self) -> None:
         self.listening.set()
+        self._heard_of.update(self._servings)
         self._changed.set()
 
     async def _refresh_for_ever(self) -> None:
+        looked_at_all = float("-inf")
         while True:
             with suppress(TimeoutError):  # not wait_for, which may swallow a cancellation
-                async with asyncio.timeout(self._poll_seconds):
+                async with asyncio.timeout(self._settings.poll_seconds):
                     await self._changed.wait()
+            heard_of, self._heard_of = self._heard_of, set()
             self._changed.clear()
+            everything = time.monotonic() >= looked_at_all + self._settings.poll_seconds
             try:
-                await self.refresh()
+                await self.refresh(None if everything else heard_of)
+                if everything:
+                    looked_at_all = time.monotonic()
+                    self.unload_idle()
             except Exception as error:  # what is loaded goes on being served, and the next look may succeed
+                metrics.refresh_failed()
                 _log.warning("not refreshed", error=str(error))
                 await asyncio.sleep(1.0)
 
-    async def _load(self, bandit_key: str, *, replace: bool) -> Serving:
+    async def _load(self, bandit_key: str) -> Serving:
         async with self._locks[bandit_key]:
-            old = self._servings.get(bandit_key)
-            if old is not None and not replace:
-                return old
-            try:
-                new = await serving.load(self._database, bandit_key)
-            except NotFoundError:
-                self._locks.pop(bandit_key, None)  # or unknown keys would fill the memory
-                raise
+            loaded = self._servings.get(bandit_key)
+            if loaded is None:
+                try:
+                    loaded = await serving.load(self._database, bandit_key)
+                except NotFoundError:
+                    self._locks.pop(bandit_key, None)  # or unknown keys would fill the memory
+                    raise
+                self._make_room()
+                self._servings[bandit_key] = loaded
+                self._used[bandit_key] = time.monotonic()
+                metrics.loaded(len(self._servings))
+            return loaded
+
+    async def _swap(self, bandit_key: str) -> None:
+        async with self._locks[bandit_key]:
+            before = self._servings.get(bandit_key)
+            if before is None:
+                return  # unloaded meanwhile
+            new = await serving.load(self._database, bandit_key, instead_of=before)
+            if self._servings.get(bandit_key) is not before:
+                new.close()  # unloaded while it was loaded
+                return
             self._servings[bandit_key] = new
-            if old is not None:
-                old.close()
-            return new
+            before.close()
+        if new.model_version != before.model_version:
+            oldest = new.oldest_ready_at
+            metrics.swapped(None if oldest is None else (datetime.now(UTC) - oldest).total_seconds())
+
+    def _make_room(self) -> None:
+        """Free the bandits longest unused, so that one more may be loaded."""
+        over = len(self._servings) + 1 - self._settings.max_loaded
+        if over > 0:
+            self._unload(sorted(self._used, key=self._used.__getitem__)[:over], "limit")
+
+    def _unload(self, bandit_keys: list[str], why: str) -> None:
+        for bandit_key in bandit_keys:
+            self._servings.pop(bandit_key).close()
+            del self._used[bandit_key]
+        if bandit_keys:
+            metrics.unloaded(len(bandit_keys), why)
+            metrics.loaded(len(self._servings))

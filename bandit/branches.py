@@ -153,8 +153,10 @@ class BranchFold:
         async for entries in training.log(connection, configs, self.branch, self.fold.seq, through, chunk):
             await self.learn(connection, entries)
 
-    async def publish(self, connection: Connection) -> ModelVersion:
+    async def publish(self, connection: Connection, oldest_ready_at: datetime | None = None) -> ModelVersion:
         """Write the branch's next version.
+
+        `oldest_ready_at`: since when the oldest reward that it learned first could have been settled.
 
         Raises:
             ModelRefusedError: its weights are no longer finite; the fold must be thrown away.
@@ -174,7 +176,7 @@ class BranchFold:
             vw_arguments=" ".join(vw.arguments(self.config.policy)),
             created_at=datetime.now(UTC),
         )
-        await models.publish(connection, model, weights)
+        await models.publish(connection, model, weights, oldest_ready_at)
         await models.keep_predictions(connection, self.branch, self._predicted)
         self._predicted.clear()
         self.branch = msgspec.structs.replace(

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from bandit import constraints, features, sampling
+from bandit import constraints, features, metrics, sampling
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import AWAY, Connection, Database
@@ -239,8 +239,10 @@ class Decider:
     ) -> Sequence[Decision | ConflictError]:
         """Commit decisions; what stands for each, or why it cannot, which `all_or_none` raises."""
         named = [decision for decision in made if decision.asked.decision_id is not None]
+        began = time.perf_counter()
         if not named:  # then nothing can be in the way: one statement, which is a transaction by itself
             await decisions.insert(connection, made, due)
+            metrics.committed([d.mode for d in made], time.perf_counter() - began)
             return made
         async with connection.transaction():
             free = await decisions.claim(connection, named)
@@ -250,16 +252,16 @@ class Decider:
                     free.discard(decision.decision_id)
                     new.append(index)
             await decisions.insert(connection, [made[i] for i in new], [due[i] for i in new])
-            if len(new) == len(made):
-                return made
-            earlier = await self._earlier(connection, [d.decision_id for d in named])
-            fresh = set(new)
-            results = [d if i in fresh else _same(d, earlier.get(d.decision_id)) for i, d in enumerate(made)]
-            for index, result in enumerate(results):
-                with _named(index):
-                    if all_or_none and isinstance(result, ConflictError):
-                        raise result
-            return results
+            results: list[Decision | ConflictError] = list(made)
+            if len(new) < len(made):
+                earlier = await self._earlier(connection, [d.decision_id for d in named])
+                for index in set(range(len(made))).difference(new):
+                    results[index] = found = _same(made[index], earlier.get(made[index].decision_id))
+                    with _named(index):
+                        if all_or_none and isinstance(found, ConflictError):
+                            raise found
+        metrics.committed([made[i].mode for i in new], time.perf_counter() - began)
+        return results
 
     async def _earlier(self, connection: Connection, ids: Sequence[str]) -> dict[str, Decision]:
         places = await decisions.locate(connection, ids)

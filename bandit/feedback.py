@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from bandit import metrics
 from bandit.db import decisions, rewards, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import WORK, Database, notify
@@ -73,6 +74,7 @@ class Feedback:
             await rewards.signal(connection, signals)
             for key in to_wake:
                 await notify(connection, WORK, key)
+        metrics.rewarded(receipt.status for receipt in receipts)
         return receipts
 
     async def activate(self, decision_id: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from bandit import rewards, versions, vw
+from bandit import metrics, rewards, versions, vw
 from bandit.branches import BranchFold
 from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import rewards as reward_events
@@ -39,6 +39,8 @@ _log = structlog.get_logger()
 #: Signals older than this are looked at only in a full sweep, every so often.
 _RECENT = timedelta(minutes=1)
 _SWEEP_SECONDS = 30.0
+#: How often it is measured how far learning is behind.
+_LAG_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS, _HOUSEKEEPING_AGAIN_SECONDS = 3_600.0, 60.0
 #: A bandit that fails is tried again after so many seconds, doubling.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
@@ -64,7 +66,7 @@ class Learner:
         self._sizes: dict[str, int] = {}
         #: For each branch that failed: when to try again, and the pause after that.
         self._failed: dict[tuple[str, BranchState], tuple[float, float]] = {}
-        self._swept = float("-inf")
+        self._swept = self._lag_measured = float("-inf")
 
     async def run(self) -> None:
         """Learn for ever; when the database goes away, take up again when it is back."""
@@ -146,6 +148,7 @@ class Learner:
         since = datetime.min.replace(tzinfo=UTC) if sweep else datetime.now(UTC) - _RECENT
         work = dict.fromkeys(self._behind, True)
         work |= await training.bandits_with_work(connection, signals_since=since)
+        await self._measure_lag(connection, since)
         learned = 0
         self._behind.clear()
         for bandit_key, has_candidate in work.items():
@@ -156,6 +159,11 @@ class Learner:
                 if has_candidate:
                     await self._guarded(bandit_key, "candidate", self._step_candidate(connection, bandit_key))
         return learned
+
+    async def _measure_lag(self, connection: Connection, since: datetime) -> None:
+        if time.monotonic() > self._lag_measured + _LAG_SECONDS:
+            metrics.lagging(await training.lag(connection, signals_since=since))
+            self._lag_measured = time.monotonic()
 
     async def _guarded(self, bandit_key: str, state: BranchState, work: Coroutine[Any, Any, int]) -> int:
         """Do the work; one branch's failure, whatever it is, must not stop the others: it waits."""
@@ -205,6 +213,7 @@ class Learner:
                 settled = await self._settle_batch(connection, live, since)
             await live.count(connection)
             await self._judge_live(connection, live)
+        metrics.settled(settled)
         return settled
 
     async def _step_candidate(self, connection: Connection, bandit_key: str) -> int:
@@ -237,7 +246,7 @@ class Learner:
             entries = await self._settle(connection, bandit, due, live.fold.seq)
             await training.append(connection, bandit.bandit_key, entries)
             await live.learn(connection, entries)
-            await self._publish(connection, live)
+            await self._publish(connection, live, oldest_ready_at=_oldest_ready(due, entries))
             if len(due) == self._batch(bandit.bandit_key):
                 self._behind.add(bandit.bandit_key)
         return len(due)
@@ -252,8 +261,10 @@ class Learner:
         else:
             self._behind.add(bandit_key)
 
-    async def _publish(self, connection: Connection, learned: BranchFold) -> None:
-        model = await learned.publish(connection)
+    async def _publish(
+        self, connection: Connection, learned: BranchFold, oldest_ready_at: datetime | None = None
+    ) -> None:
+        model = await learned.publish(connection, oldest_ready_at)
         _log.debug(
             "learned", bandit_key=model.bandit_key, model_version=model.model_version,
             branch=model.branch, trained_through=model.trained_through_seq,
@@ -356,3 +367,11 @@ class Learner:
         self._folds.clear()
         self._locked.clear()
         self._behind.clear()
+
+
+def _oldest_ready(due: Sequence[Due], entries: Sequence[LogEntry]) -> datetime:
+    """A terminal event may be there before its decision, or before that is activated."""
+    return min(
+        max(d.ready_at, e.decision.activated_at or e.decision.decided_at)
+        for d, e in zip(due, entries, strict=True)
+    )

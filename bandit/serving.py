@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -26,6 +27,11 @@ class Serving:
     #: None where the model could not be loaded: the baseline is served.
     policy: VwPolicy | None
     model_version: int
+    #: Whether it serves until something is promoted.
+    pinned: bool = False
+    #: Since when the oldest reward could have been settled that this model learned and the one that it takes
+    #: the place of did not; None: there is none, or somebody pinned that one.
+    oldest_ready_at: datetime | None = None
 
     def close(self) -> None:
         """Free the model."""
@@ -33,8 +39,8 @@ class Serving:
             self.policy.model.close()
 
 
-async def load(database: Database, bandit_key: str) -> Serving:
-    """The bandit under its current configuration with its newest model.
+async def load(database: Database, bandit_key: str, *, instead_of: Serving | None = None) -> Serving:
+    """The bandit under its current configuration with its newest model; `instead_of` is what it replaces.
 
     Raises:
         NotFoundError: no such bandit.
@@ -53,7 +59,12 @@ async def load(database: Database, bandit_key: str) -> Serving:
                 error=error.message,
             )
             policy = None
-    return Serving(bandit, policy, served.model_version)
+        oldest = None
+        if policy is not None and instead_of is not None and not instead_of.pinned:
+            oldest = await models.oldest_ready(
+                connection, bandit_key, after=instead_of.model_version, through=served.model_version
+            )
+    return Serving(bandit, policy, served.model_version, served.pinned, oldest)
 
 
 async def served_policy(connection: Connection, bandit: Bandit, model_version: int) -> VwPolicy:
@@ -66,25 +77,28 @@ async def served_policy(connection: Connection, bandit: Bandit, model_version: i
     if model_version == 0:
         return VwPolicy(Model.untrained(settings), settings.exploration, learned=0)
     model = await models.lineage(connection, bandit.bandit_key, model_version)
-    loaded = Model.from_bytes(await models.weights(connection, model), model.sha256, settings)
+    loaded = Model.read_only(await models.weights(connection, model), model.sha256, settings)
     return VwPolicy(loaded, settings.exploration, model.learned)
 
 
 async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
-    """Keys of those bandits of which there is a newer configuration or model."""
-    served = {
+    """Keys of those bandits of which there is a newer configuration or model; one question for all."""
+    held = {
         s.bandit.bandit_key: models.Served(
             config_version=s.bandit.config_version,
             model_version=s.model_version,
+            pinned=s.pinned,
             archived=s.bandit.archived,
         )
         for s in servings
     }
     async with database.connection() as connection:
-        newest = await models.served(connection, list(served))
-    return [key for key, now in newest.items() if now != served[key]]
+        return await models.outdated(connection, held)
 
 
-async def watch(database: Database, changed: Callable[[], None]) -> None:
-    """Call `changed` whenever some bandit's configuration or model may have changed, for ever."""
-    await listen(database.url, CHANGED, heard=lambda _: changed(), ready=changed)
+async def watch(database: Database, changed: Callable[[str], None], ready: Callable[[], None]) -> None:
+    """Call `changed` with the key of each bandit whose configuration or model may have changed, for ever.
+
+    `ready` is called once changes are heard of, and again whenever some may have been missed.
+    """
+    await listen(database.url, CHANGED, heard=changed, ready=ready)

@@ -10,6 +10,7 @@ import math
 import re
 import tempfile
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
@@ -41,6 +42,8 @@ ALLOWED_ARGUMENTS = {
     "random_seed": r"[0-9]{1,9}",
 }
 _SUM_TOLERANCE = 1e-3
+#: Action lines that a parser keeps prepared: 60 MB.
+_MOST_PREPARED = 2_000
 #: The scaled reward that is expected where nothing is known: costs are counted from it.
 _NEUTRAL = 0.5
 
@@ -156,6 +159,14 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
+@lru_cache(maxsize=256)
+def _read_only(command: tuple[str, ...]) -> tuple[bytes, Model]:
+    """A model file of this command line without weights and what adapts them; a model that parses for it."""
+    fixed = [argument for argument in command if argument not in ("--adaptive", "--invariant")]
+    model = Model([*fixed, "--sgd", "--predict_only_model"])
+    return model.to_bytes(), model
+
+
 def _check_head(data: bytes, settings: PolicySettings) -> None:
     expected, _ = _expected_head(tuple(arguments(settings)))
     found = read_head(data)
@@ -164,6 +175,16 @@ def _check_head(data: bytes, settings: PolicySettings) -> None:
             f"expected a model of Vowpal Wabbit {VERSION} with the options {' '.join(expected.options)}, got "
             f"{' '.join(found.options)[:500]} in form {found.form}. Nothing was loaded; rebuild from the log."
         )
+
+
+def _verify(data: bytes, sha256: str, settings: PolicySettings) -> None:
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise ModelRefusedError(
+            f"expected model bytes with sha256 {sha256}, got {found}; they were changed after they "
+            "were written. Nothing was loaded; roll back to another version or rebuild from the log."
+        )
+    _check_head(data, settings)
 
 
 @contextmanager
@@ -177,6 +198,44 @@ def _refusals() -> Iterator[None]:
         ) from error
 
 
+class _Parser:
+    """Makes examples of text. They take some 30 KB each, so models that only predict share one parser."""
+
+    def __init__(self, workspace: Any) -> None:
+        self._workspace = workspace
+        #: By its line, what was parsed ahead and stays until nobody holds it.
+        self.prepared: dict[str, Any] = {}
+        self._held: Counter[str] = Counter()
+
+    def parse(self, lines: Sequence[str]) -> list[Any]:
+        """Examples that must be finished, or they leak."""
+        examples: list[Any] = _native._parse(self._workspace, "\n".join(lines))
+        return examples
+
+    def finish(self, examples: Sequence[Any]) -> None:
+        """Take back what `parse` gave."""
+        _native._finish_example_multi_ex(self._workspace, examples)
+
+    def hold(self, lines: Sequence[str]) -> None:
+        """Keep these lines prepared, as far as there is room; they are parsed with each request otherwise."""
+        self._held.update(lines)
+        for line in lines:
+            if line not in self.prepared and len(self.prepared) < _MOST_PREPARED:
+                (self.prepared[line],) = self.parse([line])
+
+    def release(self, lines: Sequence[str]) -> None:
+        """Nobody needs these any more who held them once."""
+        self._held.subtract(lines)
+        unused = [line for line in lines if self._held[line] == 0]
+        for line in unused:
+            del self._held[line]
+        examples = [self.prepared.pop(line) for line in unused if line in self.prepared]
+        if examples:
+            whole = [*self.parse(["shared |"]), *examples]
+            _native.predict_multi(self._workspace, whole)  # Vowpal Wabbit finishes only what was predicted
+            self.finish(whole)
+
+
 class Model:
     """One workspace with its weights.
 
@@ -188,14 +247,18 @@ class Model:
 
     def __init__(self, command: Sequence[str]) -> None:
         with _refusals():
-            self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet"])
+            # A ring of examples takes 8 MB; it grows by itself.
+            self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet", "--ring_size=1"])
+        #: Makes examples of text, which take some 30 KB each; a model that others parse for holds none.
+        self._parser = _Parser(self._workspace)
         # Cover's policies learn from the whole choice. The others regress on what was chosen alone; the other
         # lines would only divide each update by their number, at their cost.
         learners = self._workspace.get_enabled_learners()
         self._whole_choice = "cb_explore_adf_cover" in learners
         #: Whether it says what each action is expected to earn, rather than a distribution.
         self.scores = not any("explore" in name for name in learners)
-        self._prepared: dict[str, Any] = {}
+        #: The lines that it keeps prepared.
+        self._prepared: list[str] = []
 
     @classmethod
     def untrained(cls, settings: PolicySettings) -> Model:
@@ -213,17 +276,38 @@ class Model:
             ModelRefusedError: the bytes do not match the recorded hash, carry other options, or cannot be
                 loaded.
         """
-        found = hashlib.sha256(data).hexdigest()
-        if found != sha256:
-            raise ModelRefusedError(
-                f"expected model bytes with sha256 {sha256}, got {found}; they were changed after they "
-                "were written. Nothing was loaded; roll back to another version or rebuild from the log."
-            )
-        _check_head(data, settings)
+        _verify(data, sha256, settings)
+        return cls._loaded(data)
+
+    @classmethod
+    def read_only(cls, data: bytes, sha256: str, settings: PolicySettings) -> Model:
+        """The same model to predict only, bit for bit, in a fifth of the memory where that is possible.
+
+        It is, where predictions need nothing but the first number of each weight: with a rule over expected
+        rewards, under gradient descent. The optimizer's numbers stay behind, and one parser serves all.
+
+        Raises:
+            ModelRefusedError: as for `from_bytes`.
+        """
+        _verify(data, sha256, settings)
+        command = tuple(arguments(settings))
+        if "--cb_adf" not in command or "--adaptive" not in command:
+            return cls._loaded(data)
+        begin, parser = _read_only(command)
+        _, state = _expected_head(command)
+        weights = array("I", data[read_head(data).end + state :])  # index, weight, and what adapts its rate
+        kept = array("I", bytes(len(weights) // 3 * 8))
+        kept[0::2], kept[1::2] = weights[0::3], weights[1::3]
+        model = cls._loaded(begin + kept.tobytes(), "--sgd")
+        model._parser = parser._parser
+        return model
+
+    @classmethod
+    def _loaded(cls, data: bytes, *options: str) -> Model:
         with _refusals(), tempfile.TemporaryDirectory(prefix="segbandit-") as folder:
             path = Path(folder) / "model"
             path.write_bytes(data)
-            return cls([f"--initial_regressor={path}"])
+            return cls([f"--initial_regressor={path}", *options])
 
     def to_bytes(self) -> bytes:
         """Weights and learner state, to be read by `from_bytes`."""
@@ -234,9 +318,8 @@ class Model:
 
     def prepare(self, lines: Iterable[str]) -> None:
         """Parse these action lines once for all predictions to come: those of a catalogue come every time."""
-        for line in lines:
-            if line not in self._prepared:
-                (self._prepared[line],) = _native._parse(self._workspace, line)
+        self._prepared = list(lines)
+        self._parser.hold(self._prepared)
 
     def predict(self, lines: list[str]) -> list[float]:
         """The distribution over the action lines (all but the first), summing to 1.
@@ -290,8 +373,9 @@ class Model:
         self._run(_native.learn_multi, labelled)
 
     def _ask(self, lines: list[str]) -> list[float]:
+        prepared = self._parser.prepared
         try:
-            actions = [self._prepared[line] for line in lines[1:]]
+            actions = [prepared[line] for line in lines[1:]]
         except KeyError:
             return self._run(_native.predict_multi, lines)
         return self._run(_native.predict_multi, lines[:1], actions)
@@ -299,13 +383,13 @@ class Model:
     def _run(
         self, operation: Callable[[Any, Any], None], lines: list[str], prepared: Sequence[Any] = ()
     ) -> list[float]:
-        examples = _native._parse(self._workspace, "\n".join(lines))
+        examples = self._parser.parse(lines)
         try:
             operation(self._workspace, [*examples, *prepared])
             scores: list[float] = examples[0].get_action_scores()
             return scores
-        finally:  # what is not finished leaks
-            _native._finish_example_multi_ex(self._workspace, examples)
+        finally:
+            self._parser.finish(examples)
 
     def weights(self) -> dict[tuple[int, int], float]:
         """Every non-zero weight and optimizer value by (index, offset), to compare two models exactly.
@@ -322,9 +406,5 @@ class Model:
 
     def close(self) -> None:
         """Give the weights' memory back; the model cannot be used afterwards."""
-        if self._prepared:
-            lines = [*_native._parse(self._workspace, "shared |"), *self._prepared.values()]
-            _native.predict_multi(self._workspace, lines)  # Vowpal Wabbit finishes what was predicted
-            _native._finish_example_multi_ex(self._workspace, lines)
-            self._prepared.clear()
+        self._parser.release(self._prepared)
         self._workspace.finish()

@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any, TypeVar
 
 import structlog
@@ -132,7 +133,7 @@ def serve(
     """
     check_address(host, port)
     migrated(data_dir, mind=True)
-    with minded_learner() if with_learner else nullcontext():
+    with measuring(), minded_learner() if with_learner else nullcontext():
         _log.info("serving", api=f"http://{host}:{port}", docs=f"http://{host}:{port}/docs")
         uvicorn.run(
             "cli.service:api_worker",
@@ -145,6 +146,14 @@ def serve(
             proxy_headers=False,  # nothing depends on where a request comes from
             timeout_graceful_shutdown=10,
         )
+
+
+@contextmanager
+def measuring() -> Iterator[None]:
+    """This process and those started in the block share what they measure (see bandit/metrics.py)."""
+    with TemporaryDirectory(prefix="segbandit-metrics-", ignore_cleanup_errors=True) as folder:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        yield
 
 
 def api_worker() -> Any:

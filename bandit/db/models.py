@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -30,6 +30,8 @@ class Served(Value, frozen=True, kw_only=True):
     config_version: int
     #: 0: nothing was learned yet.
     model_version: int
+    #: Whether that version serves until something is promoted.
+    pinned: bool
     archived: bool
 
 
@@ -213,9 +215,15 @@ async def next_version(connection: Connection, bandit_key: str) -> int:
     return int(number)
 
 
-async def publish(connection: Connection, model: ModelVersion, weights: bytes) -> None:
-    """Write the newest version of a branch and, when the transaction commits, tell every process."""
-    row = msgspec.structs.asdict(model) | {"weights": weights, "seal": _seal(model)}
+async def publish(
+    connection: Connection, model: ModelVersion, weights: bytes, oldest_ready_at: datetime | None
+) -> None:
+    """Write the newest version of a branch and, when the transaction commits, tell every process.
+
+    `oldest_ready_at`: since when the oldest reward that no version learned before could have been settled.
+    """
+    row = msgspec.structs.asdict(model)
+    row |= {"weights": weights, "seal": _seal(model), "oldest_ready_at": oldest_ready_at}
     await connection.copy_records_to_table("model_versions", columns=list(row), records=[tuple(row.values())])
     await connection.execute(
         """UPDATE model_branches SET newest_version = $3, trained_through = $4
@@ -321,6 +329,19 @@ async def weights(connection: Connection, model: ModelVersion) -> bytes:
     return data
 
 
+async def oldest_ready(connection: Connection, bandit_key: str, after: int, through: int) -> datetime | None:
+    """Since when the oldest reward could have been settled that was first learned by a version in
+    (after, through]; None where these learned none first."""
+    found: datetime | None = await connection.fetchval(
+        """SELECT min(oldest_ready_at) FROM model_versions
+           WHERE bandit_key = $1 AND model_version > $2 AND model_version <= $3""",
+        bandit_key,
+        after,
+        through,
+    )
+    return found
+
+
 async def restore(connection: Connection, model: ModelVersion, weights: bytes, sha256: str) -> None:
     """Keep the bytes of a version again, which were pruned."""
     await connection.execute(
@@ -354,6 +375,7 @@ async def prune(connection: Connection, *, keep: int, every: int) -> None:
 
 _SERVED = """
     SELECT b.bandit_key, b.config_version, b.archived_at IS NOT NULL AS archived,
+           b.pinned_model_version IS NOT NULL AS pinned,
            coalesce(b.pinned_model_version, r.newest_version, 0) AS model_version
     FROM bandits b LEFT JOIN model_branches r ON r.bandit_key = b.bandit_key AND r.state = 'live'
 """
@@ -365,6 +387,20 @@ async def served(connection: Connection, bandit_keys: Sequence[str]) -> dict[str
     return {
         row["bandit_key"]: Served(**{name: row[name] for name in Served.__struct_fields__}) for row in rows
     }
+
+
+async def outdated(connection: Connection, held: Mapping[str, Served]) -> list[str]:
+    """Keys of those bandits of which something else is to be served than what is held."""
+    names = Served.__struct_fields__
+    rows = await connection.fetch(
+        f"""SELECT bandit_key FROM ({_SERVED}) AS now
+            JOIN unnest($1::text[], $2::int[], $3::int[], $4::bool[], $5::bool[])
+                AS held (bandit_key, {", ".join(names)}) USING (bandit_key)
+            WHERE ({", ".join(f"now.{n}" for n in names)}) <> ({", ".join(f"held.{n}" for n in names)})""",  # noqa: S608 our own column names
+        list(held),
+        *([getattr(one, name) for one in held.values()] for name in names),
+    )
+    return [row["bandit_key"] for row in rows]
 
 
 def begun(

@@ -23,6 +23,8 @@ class Due(Value, frozen=True, kw_only=True):
     decided_at: datetime
     #: Events that occurred later do not count.
     due_at: datetime
+    #: Since when it can be settled: its window is over, or a terminal event is there, if before the decision.
+    ready_at: datetime
 
 
 class LogEntry(Value, frozen=True, kw_only=True):
@@ -75,20 +77,38 @@ async def due(
 ) -> list[Due]:
     """Up to `limit` decisions of the bandit to settle now, oldest first: window over, or a terminal event."""
     rows = await connection.fetch(
-        """SELECT decision_id, decided_at, due_at FROM (
-               (SELECT decision_id, decided_at, due_at FROM unsettled
+        """SELECT decision_id, decided_at, due_at, min(ready_at) AS ready_at FROM (
+               (SELECT decision_id, decided_at, due_at, due_at AS ready_at FROM unsettled
                 WHERE bandit_key = $1 AND due_at <= now() ORDER BY due_at LIMIT $4)
-               UNION
-               (SELECT u.decision_id, u.decided_at, u.due_at
+               UNION ALL
+               (SELECT u.decision_id, u.decided_at, u.due_at, s.signalled_at
                 FROM reward_signals s JOIN unsettled u USING (decision_id)
                 WHERE u.bandit_key = $1 AND s.signalled_at >= $3 AND s.kind = ANY($2::text[]) LIMIT $4)
-           ) AS found ORDER BY decided_at, decision_id LIMIT $4""",
+           ) AS found GROUP BY decision_id, decided_at, due_at ORDER BY decided_at, decision_id LIMIT $4""",
         bandit_key,
         list(terminal_kinds),
         signals_since,
         limit,
     )
     return [Due(**row) for row in rows]
+
+
+async def lag(connection: Connection, *, signals_since: datetime) -> float:
+    """For how many seconds the oldest decision waits that can be settled; 0.0 if there is none."""
+    seconds = await connection.fetchval(
+        """SELECT extract(epoch FROM now() - least(now(), (
+               SELECT min(due_at) FROM bandits b CROSS JOIN LATERAL (
+                   SELECT min(u.due_at) AS due_at FROM unsettled u WHERE u.bandit_key = b.bandit_key) AS u
+           ), (
+               SELECT min(greatest(s.signalled_at, u.decided_at)) FROM reward_signals s
+               JOIN unsettled u USING (decision_id)
+               JOIN bandits b USING (bandit_key)
+               JOIN bandit_configs c USING (bandit_key, config_version)
+               WHERE s.signalled_at >= $1 AND s.kind = ANY(c.terminal_kinds)
+           )))::float8""",
+        signals_since,
+    )
+    return float(seconds)
 
 
 async def settled_until(connection: Connection, bandit_key: str, reward_wait: float) -> datetime:

@@ -174,6 +174,7 @@ _TABLES = (
         weights_sha256       text NOT NULL,
         vw_version           text NOT NULL,
         vw_arguments         text NOT NULL,
+        oldest_ready_at      timestamptz,
         seal                 bigint NOT NULL,
         weights              bytea,
         created_at           timestamptz NOT NULL DEFAULT now(),

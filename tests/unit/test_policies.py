@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from bandit import features, vw
+from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, relearn_count
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
 from bandit.types import (
@@ -147,4 +148,41 @@ def test_a_fold_takes_the_log_in_order_and_whole() -> None:
         fold.learn(events(12)[-1])
     with pytest.raises(ValueError, match="expected the 5 events"):
         Fold.resume(PolicySettings(), "salt", Model.untrained(PolicySettings()), 5, 5, [])
+    fold.close()
+
+
+def _settings() -> list[PolicySettings]:
+    raw = [[name if value is None else f"{name}={value}"] for name, value in ALLOWED.items()]
+    return [PolicySettings(exploration=one) for one in EXPLORATIONS] + [
+        PolicySettings(vw_arguments=arguments) for arguments in raw
+    ]
+
+
+@pytest.mark.parametrize(
+    "settings", _settings(), ids=lambda s: f"{type(s.exploration).__name__} {s.vw_arguments}"
+)
+def test_a_model_that_only_predicts_predicts_the_same_bit_for_bit(settings: PolicySettings) -> None:
+    fold = Fold.start(settings, "salt")
+    for event in events(300):
+        fold.learn(event)
+    data = fold.to_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    whole, read_only = Model.from_bytes(data, sha256, settings), Model.read_only(data, sha256, settings)
+    another = Model.read_only(data, sha256, settings)  # they share a parser
+    for event in events(100, seed=2):
+        lines = features.encode(event.context, event.actions)
+        ask = [m.expected_rewards if m.scores else m.predict for m in (whole, read_only, another)]
+        expected = ask[0](lines)
+        assert [one(lines) for one in ask[1:]] == [expected, expected]
+        assert len(set(expected)) > 1
+    for model in (whole, read_only, another):
+        model.close()
+    fold.close()
+
+
+def test_bytes_that_were_changed_are_not_read_either() -> None:
+    fold = trained(SquareCB())
+    data = fold.to_bytes()
+    with pytest.raises(ModelRefusedError, match="sha256"):
+        Model.read_only(data + b"\0", hashlib.sha256(data).hexdigest(), PolicySettings())
     fold.close()

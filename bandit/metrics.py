@@ -1,0 +1,211 @@
+"""What the processes measure of themselves, in the text format of Prometheus; its library is known here only.
+
+The processes of one `serve` keep what they count in files of one folder, so that each of them can answer for
+all; an app that runs alone keeps it in memory. The library chooses between the two when it is imported, by
+the variable PROMETHEUS_MULTIPROC_DIR. So it is imported when something is first measured: by then `serve` has
+set the variable.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections import Counter as Tally
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
+#: What `exposition` gives.
+CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
+_MODES = ("online", "apprentice", "logging_only", "fallback")
+_STATUSES = ("accepted", "duplicate", "orphan")
+_COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
+_PER_COMMIT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
+_FRESHNESS_SECONDS = (
+    0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1, 1.5, 2, 5, 30, 300,
+)  # fmt: skip
+_LIVE_FILE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
+
+
+def committed(modes: Iterable[str], seconds: float) -> None:
+    """Decisions of these modes were committed together, in so many seconds."""
+    api = _api()
+    tally = Tally(modes)
+    for mode, count in tally.items():
+        api.decisions.labels(mode).inc(count)
+    api.per_commit.observe(tally.total())
+    api.commit_seconds.observe(seconds)
+
+
+def rewarded(statuses: Iterable[str]) -> None:
+    """Reward events were answered with these statuses."""
+    for status, count in Tally(statuses).items():
+        _api().reward_events.labels(status).inc(count)
+
+
+def swapped(seconds: float | None) -> None:
+    """Another model version is served now; it learned something that was ready to be learned `seconds` ago.
+
+    None: it learned nothing first, or somebody chose it.
+    """
+    api = _api()
+    api.swaps.inc()
+    api.last_swap.set(time.time())
+    if seconds is not None:
+        api.freshness.observe(max(0.0, seconds))
+
+
+def loaded(bandits: int) -> None:
+    """This process holds so many bandits now."""
+    _api().loaded.set(bandits)
+
+
+def unloaded(bandits: int, why: str) -> None:
+    """So many bandits were unloaded, because they were `idle` or over the `limit`."""
+    _api().unloaded.labels(why).inc(bandits)
+
+
+def refresh_failed() -> None:
+    """A look for newer models, or the load of one, failed."""
+    _api().refresh_failures.inc()
+
+
+def settled(decisions: int) -> None:
+    """So many decisions more are settled."""
+    _learner().settled.inc(decisions)
+
+
+def lagging(seconds: float) -> None:
+    """The oldest decision that can be settled waits for so many seconds; 0: there is none."""
+    _learner().lag.set(seconds)
+
+
+def exposition(folder: Path | None) -> bytes:
+    """All that the processes that share `folder` measured, else this one, as Prometheus reads it."""
+    library = _library()
+    if folder is None:
+        return bytes(library.generate_latest(_registry()))
+    from prometheus_client.multiprocess import MultiProcessCollector
+
+    for path in folder.iterdir():
+        found = _LIVE_FILE.fullmatch(path.name)
+        if found and not _lives(int(found[1])):
+            path.unlink(missing_ok=True)
+    registry = library.CollectorRegistry()
+    MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]  # only its rest is typed
+    return bytes(library.generate_latest(registry))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@cache
+def _library() -> ModuleType:
+    import prometheus_client
+
+    return prometheus_client
+
+
+@cache
+def _registry() -> CollectorRegistry:
+    registry: CollectorRegistry = _library().CollectorRegistry()
+    return registry
+
+
+class _Api:
+    """What an API process measures."""
+
+    def __init__(self) -> None:
+        from prometheus_client import Counter, Gauge, Histogram
+
+        registry = _registry()
+        self.decisions = Counter(
+            "segbandit_decisions", "Decisions that were committed.", ["mode"], registry=registry
+        )
+        self.per_commit = Histogram(
+            "segbandit_decisions_per_commit",
+            "How many new decisions a commit carried.",
+            buckets=_PER_COMMIT, registry=registry,
+        )  # fmt: skip
+        self.commit_seconds = Histogram(
+            "segbandit_commit_seconds",
+            "How long the transaction that records decisions took.",
+            buckets=_COMMIT_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.reward_events = Counter(
+            "segbandit_reward_events", "Reward events that were answered.", ["status"], registry=registry
+        )
+        self.freshness = Histogram(
+            "segbandit_model_freshness_seconds",
+            "For each swap to a newer model version, the worst case: how long ago the oldest reward that it "
+            "brings could first have been settled, because a terminal event was committed or its "
+            "window ended. Compares the clock of this machine with that of the database, or of the machine "
+            "that decided. Not measured where somebody pinned a version.",
+            buckets=_FRESHNESS_SECONDS, registry=registry,
+        )  # fmt: skip
+        self.swaps = Counter(
+            "segbandit_model_swaps", "Swaps of a loaded bandit to another model version.", registry=registry
+        )
+        self.last_swap = Gauge(
+            "segbandit_last_model_swap_timestamp_seconds",
+            "When each API process last swapped to another model version; 0: not yet.",
+            multiprocess_mode="liveall", registry=registry,
+        )  # fmt: skip
+        self.loaded = Gauge(
+            "segbandit_loaded_bandits",
+            "Bandits that each API process holds in memory.",
+            multiprocess_mode="liveall", registry=registry,
+        )  # fmt: skip
+        self.unloaded = Counter(
+            "segbandit_unloaded_bandits",
+            "Bandits unloaded: idle for a time, or longest unused when the limit was reached. Where that goes "
+            "on and on, raise SEGBANDIT_MAX_LOADED.",
+            ["why"], registry=registry,
+        )  # fmt: skip
+        self.refresh_failures = Counter(
+            "segbandit_refresh_failures",
+            "Looks for newer models, and loads of one, that failed; what was loaded goes on being served.",
+            registry=registry,
+        )
+        for mode in _MODES:  # a series that is not there cannot be seen to rise
+            self.decisions.labels(mode)
+        for status in _STATUSES:
+            self.reward_events.labels(status)
+        for why in ("idle", "limit"):
+            self.unloaded.labels(why)
+
+
+class _Learner:
+    """What a learner measures."""
+
+    def __init__(self) -> None:
+        from prometheus_client import Counter, Gauge
+
+        registry = _registry()
+        self.settled = Counter(
+            "segbandit_settled_decisions",
+            "Decisions that were settled, and learned by the live branch.",
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "segbandit_learner_lag_seconds",
+            "Age of the oldest decision, of any bandit, that can be settled and is not: since its window "
+            "ended, or since a terminal event of the last minute; 0: there is none.",
+            multiprocess_mode="livemax", registry=registry,
+        )  # fmt: skip
+
+
+_api, _learner = cache(_Api), cache(_Learner)
