@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -37,8 +37,8 @@ _GROUP = 500
 _TURN_SECONDS = 0.005
 #: Bits for decision ids to come. (API processes are spawned, never forked, so no two share them.)
 _RANDOM: list[int] = []
-#: A decision, when its reward is due, and the caller who waits for the commit.
-_Waiting = tuple[Decision, datetime, asyncio.Future[Decision]]
+#: A decision, for how many seconds its reward is waited for, and the caller who waits for the commit.
+_Waiting = tuple[Decision, float, asyncio.Future[Decision]]
 
 
 def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:
@@ -159,7 +159,7 @@ class Decider:
         except SegbanditError as error:
             decision = await self._made_before(serving, asked, error)
         recorded: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._waiting.append((decision, _due(serving, decision), recorded))
+        self._waiting.append((decision, serving.bandit.config.reward_wait, recorded))
         if self._committing is None:
             self._committing = asyncio.create_task(self._commit_all())
         return await recorded
@@ -171,7 +171,7 @@ class Decider:
 
         Others get their turn in between, so `current` is asked again for the bandit to serve.
         """
-        made, due = [], []
+        made, waits = [], []
         until = 0.0
         for index, one in enumerate(asked):
             if time.monotonic() >= until:
@@ -183,9 +183,9 @@ class Decider:
             except SegbanditError as error:
                 with _named(index):
                     made.append(await self._made_before(serving, one, error))
-            due.append(_due(serving, made[-1]))
+            waits.append(serving.bandit.config.reward_wait)
         async with self._database.connection() as connection:
-            stored = await self._stored(connection, made, due, all_or_none=True)
+            stored = await self._stored(connection, made, waits, all_or_none=True)
         return [decision for decision in stored if not isinstance(decision, ConflictError)]
 
     async def _made_before(self, serving: Serving, asked: DecisionInput, refusal: SegbanditError) -> Decision:
@@ -218,7 +218,7 @@ class Decider:
     async def _commit(self, connection: Connection, group: Sequence[_Waiting]) -> None:
         results: Sequence[Decision | Exception]
         try:
-            results = await self._stored(connection, [d for d, _, _ in group], [due for _, due, _ in group])
+            results = await self._stored(connection, [d for d, _, _ in group], [wait for _, wait, _ in group])
         except AWAY:
             raise
         except Exception as error:
@@ -233,7 +233,7 @@ class Decider:
         self,
         connection: Connection,
         made: Sequence[Decision],
-        due: Sequence[datetime],
+        waits: Sequence[float],
         *,
         all_or_none: bool = False,
     ) -> Sequence[Decision | ConflictError]:
@@ -241,7 +241,7 @@ class Decider:
         named = [decision for decision in made if decision.asked.decision_id is not None]
         began = time.perf_counter()
         if not named:  # then nothing can be in the way: one statement, which is a transaction by itself
-            await decisions.insert(connection, made, due)
+            await decisions.insert(connection, made, waits)
             metrics.committed([d.mode for d in made], time.perf_counter() - began)
             return made
         async with connection.transaction():
@@ -251,7 +251,7 @@ class Decider:
                 if decision.asked.decision_id is None or decision.decision_id in free:
                     free.discard(decision.decision_id)
                     new.append(index)
-            await decisions.insert(connection, [made[i] for i in new], [due[i] for i in new])
+            await decisions.insert(connection, [made[i] for i in new], [waits[i] for i in new])
             results: list[Decision | ConflictError] = list(made)
             if len(new) < len(made):
                 earlier = await self._earlier(connection, [d.decision_id for d in named])
@@ -288,10 +288,6 @@ def _tell(group: Sequence[_Waiting], results: Sequence[Decision | Exception]) ->
             recorded.set_exception(result)
         else:
             recorded.set_result(result)
-
-
-def _due(serving: Serving, decision: Decision) -> datetime:
-    return decision.decided_at + timedelta(seconds=serving.bandit.config.reward_wait)
 
 
 def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictError:

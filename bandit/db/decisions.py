@@ -55,10 +55,11 @@ _INSERT = f"""
         decision_id text, decided_at timestamptz, bandit_key text, subject text, context json, actions json,
         excluded_actions text[], deferred boolean, logged_choice json, positions smallint[], pmf float8[],
         chosen smallint, draw float8, model_version int, config_version int, mode text, seal bigint,
-        due_at timestamptz)
+        reward_wait float8)
     ), waiting AS (
         INSERT INTO unsettled (decision_id, bandit_key, decided_at, due_at)
-        SELECT decision_id, bandit_key, decided_at, due_at FROM given WHERE NOT deferred
+        SELECT decision_id, bandit_key, decided_at, decided_at + make_interval(secs => reward_wait)
+        FROM given WHERE NOT deferred
     )
     INSERT INTO decisions ({_COLUMNS}) SELECT {_COLUMNS} FROM given
 """  # noqa: S608 our own column names
@@ -110,12 +111,12 @@ async def claim(connection: Connection, decisions: Sequence[Decision]) -> set[st
     return {row["decision_id"] for row in rows}
 
 
-async def insert(connection: Connection, decisions: Sequence[Decision], due: Sequence[datetime]) -> None:
-    """Write decisions whose ids are free; those not deferred begin to wait until `due` for their reward."""
+async def insert(connection: Connection, decisions: Sequence[Decision], waits: Sequence[float]) -> None:
+    """Write decisions whose ids are free; those not deferred wait so many seconds for their reward."""
     records = []
-    for decision, due_at in zip(decisions, due, strict=True):
+    for decision, wait in zip(decisions, waits, strict=True):
         row = _encode(_row(decision))
-        records.append(b'%b,"seal":%d,"due_at":"%b"}' % (row[:-1], seal(row), due_at.isoformat().encode()))
+        records.append(b'%b,"seal":%d,"reward_wait":%.6f}' % (row[:-1], seal(row), wait))
     await connection.fetch(_INSERT, (b"[%b]" % b",".join(records)).decode())
 
 
