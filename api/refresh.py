@@ -8,6 +8,7 @@ given back at once.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import time
 from collections import defaultdict
 from collections.abc import Iterable
@@ -65,10 +66,12 @@ class Servings:
                 metrics.refresh_failed()
                 _log.error("bandit not refreshed", bandit_key=bandit_key, exc_info=error)
 
-    def unload_idle(self) -> None:
-        """Free every bandit that was not asked for in a while."""
+    def unload_idle(self) -> int:
+        """Free every bandit that was not asked for in a while; how many."""
         until = time.monotonic() - self._settings.idle_seconds
-        self._unload([key for key, used in self._used.items() if used < until], "idle")
+        idle = [key for key, used in self._used.items() if used < until]
+        self._unload(idle, "idle")
+        return len(idle)
 
     async def run(self) -> None:
         """Refresh when told of a change, and every so often in case nobody told; for ever."""
@@ -106,7 +109,8 @@ class Servings:
                 await self.refresh(None if everything else heard_of)
                 if everything:
                     looked_at_all = time.monotonic()
-                    self.unload_idle()
+                    if self.unload_idle():
+                        await asyncio.to_thread(_give_back)
             except Exception as error:  # what is loaded goes on being served, and the next look may succeed
                 metrics.refresh_failed()
                 _log.warning("not refreshed", error=str(error))
@@ -155,3 +159,10 @@ class Servings:
         if bandit_keys:
             metrics.unloaded(len(bandit_keys), why)
             metrics.loaded(len(self._servings))
+
+
+def _give_back() -> None:
+    """Give freed memory back to the operating system; the C library, if it is GNU's, would keep it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

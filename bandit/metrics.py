@@ -171,8 +171,8 @@ class _Api:
         )  # fmt: skip
         self.unloaded = Counter(
             "segbandit_unloaded_bandits",
-            "Bandits unloaded: idle for a time, or longest unused when the limit was reached. Where that goes "
-            "on and on, raise SEGBANDIT_MAX_LOADED.",
+            "Bandits unloaded: idle for a time, or longest unused when the limit was reached. Where that "
+            "goes on and on, raise SEGBANDIT_MAX_LOADED.",
             ["why"], registry=registry,
         )  # fmt: skip
         self.refresh_failures = Counter(

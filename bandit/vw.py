@@ -158,7 +158,7 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
 
 @lru_cache(maxsize=256)
 def _read_only(command: tuple[str, ...]) -> tuple[bytes, Model]:
-    """A model file of this command line without weights and what adapts them; a model that parses for it."""
+    """A model file of this command line without weights and what adapts them, and a model to parse for it."""
     fixed = [argument for argument in command if argument not in ("--adaptive", "--invariant")]
     model = Model([*fixed, "--sgd", "--predict_only_model"])
     return model.to_bytes(), model
