@@ -8,9 +8,10 @@ given back at once.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -34,6 +35,8 @@ class Servings:
         self._servings: dict[str, Serving] = {}
         #: When each of them was last asked for, in seconds of the monotonic clock.
         self._used: dict[str, float] = {}
+        #: The memory that they take, in bytes.
+        self._size = 0
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         #: Keys of bandits that may have changed; some of them are not loaded.
         self._heard_of: set[str] = set()
@@ -65,10 +68,12 @@ class Servings:
                 metrics.refresh_failed()
                 _log.error("bandit not refreshed", bandit_key=bandit_key, exc_info=error)
 
-    def unload_idle(self) -> None:
-        """Free every bandit that was not asked for in a while."""
+    def unload_idle(self) -> int:
+        """Free every bandit that was not asked for in a while; how many."""
         until = time.monotonic() - self._settings.idle_seconds
-        self._unload([key for key, used in self._used.items() if used < until], "idle")
+        idle = [key for key, used in self._used.items() if used < until]
+        self._unload(idle, "idle")
+        return len(idle)
 
     async def run(self) -> None:
         """Refresh when told of a change, and every so often in case nobody told; for ever."""
@@ -82,7 +87,8 @@ class Servings:
             loaded.close()
         self._servings.clear()
         self._used.clear()
-        metrics.loaded(0)
+        self._size = 0
+        metrics.loaded(0, 0)
 
     def _heard(self, bandit_key: str) -> None:
         self._heard_of.add(bandit_key)
@@ -106,7 +112,8 @@ class Servings:
                 await self.refresh(None if everything else heard_of)
                 if everything:
                     looked_at_all = time.monotonic()
-                    self.unload_idle()
+                    if self.unload_idle():
+                        await asyncio.to_thread(_give_back)
             except Exception as error:  # what is loaded goes on being served, and the next look may succeed
                 metrics.refresh_failed()
                 _log.warning("not refreshed", error=str(error))
@@ -121,10 +128,7 @@ class Servings:
                 except NotFoundError:
                     self._locks.pop(bandit_key, None)  # or unknown keys would fill the memory
                     raise
-                self._make_room()
-                self._servings[bandit_key] = loaded
-                self._used[bandit_key] = time.monotonic()
-                metrics.loaded(len(self._servings))
+                self._hold(bandit_key, loaded)
             return loaded
 
     async def _swap(self, bandit_key: str) -> None:
@@ -136,22 +140,45 @@ class Servings:
             if self._servings.get(bandit_key) is not before:
                 new.close()  # unloaded while it was loaded
                 return
-            self._servings[bandit_key] = new
+            self._hold(bandit_key, new)
             before.close()
         if new.model_version != before.model_version:
             oldest = new.oldest_ready_at
             metrics.swapped(None if oldest is None else (datetime.now(UTC) - oldest).total_seconds())
 
-    def _make_room(self) -> None:
-        """Free the bandits longest unused, so that one more may be loaded."""
-        over = len(self._servings) + 1 - self._settings.max_loaded
-        if over > 0:
-            self._unload(sorted(self._used, key=self._used.__getitem__)[:over], "limit")
+    def _hold(self, bandit_key: str, loaded: Serving) -> None:
+        """Serve this from now on; those longest unused make room for it."""
+        before = self._servings.get(bandit_key)
+        self._size += loaded.size - (before.size if before else 0)
+        self._servings[bandit_key] = loaded
+        self._used.setdefault(bandit_key, time.monotonic())
+        if self._size > self._settings.model_memory * 2**20:
+            self._unload(list(self._too_many(bandit_key)), "limit")
+        metrics.loaded(len(self._servings), self._size)
+
+    def _too_many(self, but: str) -> Iterator[str]:
+        over = self._size - self._settings.model_memory * 2**20
+        for bandit_key in sorted(self._used, key=self._used.__getitem__):
+            if over <= 0:
+                return
+            size = self._servings[bandit_key].size
+            if size and bandit_key != but:
+                over -= size
+                yield bandit_key
 
     def _unload(self, bandit_keys: list[str], why: str) -> None:
         for bandit_key in bandit_keys:
-            self._servings.pop(bandit_key).close()
+            unloaded = self._servings.pop(bandit_key)
+            self._size -= unloaded.size
+            unloaded.close()
             del self._used[bandit_key]
         if bandit_keys:
             metrics.unloaded(len(bandit_keys), why)
-            metrics.loaded(len(self._servings))
+            metrics.loaded(len(self._servings), self._size)
+
+
+def _give_back() -> None:
+    """Give freed memory back to the operating system; the C library, if it is GNU's, would keep it."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -61,9 +61,10 @@ def swapped(seconds: float | None) -> None:
         api.freshness.observe(max(0.0, seconds))
 
 
-def loaded(bandits: int) -> None:
-    """This process holds so many bandits now."""
+def loaded(bandits: int, size: int) -> None:
+    """This process holds so many bandits now, whose models take so many bytes."""
     _api().loaded.set(bandits)
+    _api().memory.set(size)
 
 
 def unloaded(bandits: int, why: str) -> None:
@@ -169,10 +170,15 @@ class _Api:
             "Bandits that each API process holds in memory.",
             multiprocess_mode="liveall", registry=registry,
         )  # fmt: skip
+        self.memory = Gauge(
+            "segbandit_model_memory_bytes",
+            "Memory that the models of each API process take, once all their weights are used.",
+            multiprocess_mode="liveall", registry=registry,
+        )  # fmt: skip
         self.unloaded = Counter(
             "segbandit_unloaded_bandits",
-            "Bandits unloaded: idle for a time, or longest unused when the limit was reached. Where that goes "
-            "on and on, raise SEGBANDIT_MAX_LOADED.",
+            "Bandits unloaded: idle for a time, or longest unused when the limit was reached. Where that "
+            "goes on and on, raise SEGBANDIT_MODEL_MEMORY.",
             ["why"], registry=registry,
         )  # fmt: skip
         self.refresh_failures = Counter(

@@ -33,6 +33,11 @@ class Serving:
     #: the place of did not; None: there is none, or somebody pinned that one.
     oldest_ready_at: datetime | None = None
 
+    @property
+    def size(self) -> int:
+        """The memory that its model takes, in bytes."""
+        return 0 if self.policy is None else self.policy.model.size
+
     def close(self) -> None:
         """Free the model."""
         if self.policy is not None:
@@ -75,7 +80,7 @@ async def served_policy(connection: Connection, bandit: Bandit, model_version: i
     """
     settings = bandit.config.policy
     if model_version == 0:
-        return VwPolicy(Model.untrained(settings), settings.exploration, learned=0)
+        return VwPolicy(Model.read_only_untrained(settings), settings.exploration, learned=0)
     model = await models.lineage(connection, bandit.bandit_key, model_version)
     loaded = Model.read_only(await models.weights(connection, model), model.sha256, settings)
     return VwPolicy(loaded, settings.exploration, model.learned)

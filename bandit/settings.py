@@ -37,9 +37,9 @@ class Settings(BaseSettings):
     keep_every_snapshot: int = 1_000
     #: Where processes share what they measure (see bandit/metrics.py); `serve` makes a folder of its own.
     metrics_folder: Path | None = Field(default=None, validation_alias="PROMETHEUS_MULTIPROC_DIR")
-    #: What an API process was not asked for in so many seconds is unloaded; it comes back when it is asked for.
+    #: A bandit that an API process was not asked for in so many seconds is unloaded, until it is asked for.
     idle_seconds: float = Field(default=600.0, gt=0.0)
-    #: The most bandits that an API process holds; the one longest unused makes room for another.
-    max_loaded: int = Field(default=800, ge=1)
+    #: How much memory the models of an API process may take, in MiB; the bandit longest unused makes room.
+    model_memory: float = Field(default=1_250.0, gt=0.0)
     #: Connections per API process.
     pool_size: int = 8

@@ -5,6 +5,7 @@ A workspace is not thread-safe: one thread owns a model.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import re
@@ -44,6 +45,8 @@ ALLOWED_ARGUMENTS = {
 _SUM_TOLERANCE = 1e-3
 #: Action lines that a parser keeps prepared: 60 MB.
 _MOST_PREPARED = 2_000
+#: What a workspace takes beside its weights, in bytes, most of it for the options that it knows.
+_WORKSPACE_BYTES = 700 * 1024
 #: The scaled reward that is expected where nothing is known: costs are counted from it.
 _NEUTRAL = 0.5
 
@@ -159,9 +162,14 @@ def weights_sha256(data: bytes, settings: PolicySettings) -> str:
     return hashlib.sha256(weights).hexdigest()
 
 
+def _reads_weights_alone(command: Sequence[str]) -> bool:
+    """Whether predictions need no more of a weight than its value: not what adapts its rate."""
+    return "--cb_adf" in command and "--adaptive" in command
+
+
 @lru_cache(maxsize=256)
 def _read_only(command: tuple[str, ...]) -> tuple[bytes, Model]:
-    """A model file of this command line without weights and what adapts them; a model that parses for it."""
+    """A model file of this command line without weights and what adapts them, and a model to parse for it."""
     fixed = [argument for argument in command if argument not in ("--adaptive", "--invariant")]
     model = Model([*fixed, "--sgd", "--predict_only_model"])
     return model.to_bytes(), model
@@ -249,8 +257,8 @@ class Model:
         with _refusals():
             # A ring of examples takes 8 MB; it grows by itself.
             self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet", "--ring_size=1"])
-        #: Makes examples of text, which take some 30 KB each; a model that others parse for holds none.
         self._parser = _Parser(self._workspace)
+        self._owns_workspace = True
         # Cover's policies learn from the whole choice. The others regress on what was chosen alone; the other
         # lines would only divide each update by their number, at their cost.
         learners = self._workspace.get_enabled_learners()
@@ -283,15 +291,15 @@ class Model:
     def read_only(cls, data: bytes, sha256: str, settings: PolicySettings) -> Model:
         """The same model to predict only, bit for bit, in a fifth of the memory where that is possible.
 
-        It is, where predictions need nothing but the first number of each weight: with a rule over expected
-        rewards, under gradient descent. The optimizer's numbers stay behind, and one parser serves all.
+        It is with a rule over expected rewards, under gradient descent: what adapts a weight's rate stays
+        behind, and one parser serves all.
 
         Raises:
             ModelRefusedError: as for `from_bytes`.
         """
         _verify(data, sha256, settings)
         command = tuple(arguments(settings))
-        if "--cb_adf" not in command or "--adaptive" not in command:
+        if not _reads_weights_alone(command):
             return cls._loaded(data)
         begin, parser = _read_only(command)
         _, state = _expected_head(command)
@@ -301,6 +309,23 @@ class Model:
         model = cls._loaded(begin + kept.tobytes(), "--sgd")
         model._parser = parser._parser
         return model
+
+    @classmethod
+    def read_only_untrained(cls, settings: PolicySettings) -> Model:
+        """A model that has learned nothing and will not; where that is possible one does for all who ask."""
+        command = tuple(arguments(settings))
+        if not _reads_weights_alone(command):
+            return cls(command)
+        model = copy.copy(_read_only(command)[1])
+        model._owns_workspace = False
+        return model
+
+    @property
+    def size(self) -> int:
+        """The memory that it takes, in bytes, once all its weights are used."""
+        if not self._owns_workspace:
+            return 0
+        return int(self._workspace.num_weights() * self._workspace.get_stride() * 4 + _WORKSPACE_BYTES)
 
     @classmethod
     def _loaded(cls, data: bytes, *options: str) -> Model:
@@ -407,4 +432,5 @@ class Model:
     def close(self) -> None:
         """Give the weights' memory back; the model cannot be used afterwards."""
         self._parser.release(self._prepared)
-        self._workspace.finish()
+        if self._owns_workspace:
+            self._workspace.finish()

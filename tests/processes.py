@@ -28,7 +28,12 @@ class Running:
     @property
     def learner(self) -> psutil.Process:
         """The learner process that serve minds."""
-        return self._children("learner")[0]
+        return self.learners[0]
+
+    @property
+    def learners(self) -> list[psutil.Process]:
+        """The same; none while serve is about to start another."""
+        return self._children("learner")
 
     @property
     def workers(self) -> list[psutil.Process]:

@@ -11,18 +11,13 @@ from typing import Any
 import httpx2
 
 from tests.integration.helpers import ACTIONS
-from tests.measured import Measured
-from tests.processes import Running, serving
+from tests.processes import serving
+from tests.workers import every_worker, read
 
-CONNECTIONS = 12
 #: In each turn so many decisions and their clicks, one by one and in one call each: 500 a second together.
 SECONDS, TURN_SECONDS, SINGLE, BATCH = 5.0, 0.04, 8, 12
 CLICK: dict[str, Any] = {"kind": "click", "source": "test"}
 FRESHNESS = "segbandit_model_freshness_seconds"
-
-
-async def read(http: httpx2.AsyncClient) -> Measured:
-    return Measured((await http.get("/metrics")).raise_for_status().text)
 
 
 async def post(http: httpx2.AsyncClient, path: str, body: Any) -> Any:
@@ -53,19 +48,6 @@ async def load(url: str) -> int:
     for client in clients:
         await client.aclose()
     return turns * (BATCH + SINGLE)
-
-
-async def every_worker(service: Running) -> list[httpx2.AsyncClient]:
-    """Connections that together reach every worker, each of which has loaded the bandit then."""
-    clients: list[httpx2.AsyncClient] = []
-    pids = {str(worker.pid) for worker in service.workers}
-    loaded: dict[str, float] = {}
-    while len(clients) < CONNECTIONS or {pid for pid, bandits in loaded.items() if bandits} != pids:
-        assert len(clients) < 200, f"not all of the workers {pids} are reached: {loaded}"
-        clients.append(httpx2.AsyncClient(base_url=service.url, timeout=20))
-        await click_once(clients[-1], 0.5)
-        loaded = (await read(clients[-1])).by("segbandit_loaded_bandits", "pid")
-    return clients
 
 
 async def learned_by(http: httpx2.AsyncClient, decision_id: str) -> int | None:

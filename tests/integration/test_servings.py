@@ -16,6 +16,7 @@ from tests.integration.helpers import ACTIONS, decide, reward
 from tests.integration.test_measurements import measured
 
 CONTEXT = {"x": 0.3}
+ROOM_FOR_TWO = 4.0
 
 
 @asynccontextmanager
@@ -50,7 +51,7 @@ async def loaded(client: httpx2.AsyncClient) -> float:
 
 async def test_over_the_limit_the_one_longest_unused_makes_room(database_url: str, learn: Step) -> None:
     keys = ["one", "two", "three", "four"]
-    async with process_with(database_url, learn, keys, max_loaded=2) as (client, servings):
+    async with process_with(database_url, learn, keys, model_memory=ROOM_FOR_TWO) as (client, servings):
         before = [await probabilities(client, key) for key in keys]
         assert len(set(map(tuple, before))) > 1, "they learned different things"
         assert await loaded(client) == 2
@@ -77,7 +78,7 @@ async def test_what_is_idle_is_unloaded_and_comes_back(database_url: str, learn:
 async def test_no_request_is_served_by_a_freed_model(database_url: str, learn: Step) -> None:
     """Single calls and batches of eight bandits, two of which have room, while all are unloaded again."""
     keys = [f"bandit-{i}" for i in range(8)]
-    async with process_with(database_url, learn, keys, max_loaded=2) as (client, servings):
+    async with process_with(database_url, learn, keys, model_memory=ROOM_FOR_TWO) as (client, servings):
         expected = {key: await probabilities(client, key) for key in keys}
 
         async def ask(turn: int) -> None:

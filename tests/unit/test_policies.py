@@ -180,6 +180,18 @@ def test_a_model_that_only_predicts_predicts_the_same_bit_for_bit(settings: Poli
     fold.close()
 
 
+@pytest.mark.parametrize("exploration", EXPLORATIONS, ids=_names)
+def test_models_that_learned_nothing_may_be_one_and_are_freed_alone(exploration: Exploration) -> None:
+    settings = PolicySettings(exploration=exploration)
+    one, other, own = (f(settings) for f in (Model.read_only_untrained,) * 2 + (Model.untrained,))
+    lines = features.encode({"x": 0.3}, ACTIONS)
+    expected = own.expected_rewards(lines) if own.scores else own.predict(lines)
+    for model in (one, other):
+        assert (model.expected_rewards(lines) if model.scores else model.predict(lines)) == expected
+        model.close()
+    own.close()
+
+
 def test_bytes_that_were_changed_are_not_read_either() -> None:
     fold = trained(SquareCB())
     data = fold.to_bytes()
