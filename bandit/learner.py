@@ -39,6 +39,8 @@ _log = structlog.get_logger()
 #: Signals older than this are looked at only in a full sweep, every so often.
 _RECENT = timedelta(minutes=1)
 _SWEEP_SECONDS = 30.0
+#: While some bandits are behind, the others are looked after at least this often, in seconds.
+_LONGEST_LOOK_AWAY = 1.0
 #: How often it is measured how far learning is behind.
 _LAG_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS, _HOUSEKEEPING_AGAIN_SECONDS = 3_600.0, 60.0
@@ -66,7 +68,7 @@ class Learner:
         self._sizes: dict[str, int] = {}
         #: For each branch that failed: when to try again, and the pause after that.
         self._failed: dict[tuple[str, BranchState], tuple[float, float]] = {}
-        self._swept = self._lag_measured = float("-inf")
+        self._swept = self._look_again = self._lag_measured = float("-inf")
 
     async def run(self) -> None:
         """Learn for ever; when the database goes away, take up again when it is back."""
@@ -147,7 +149,11 @@ class Learner:
             self._swept = time.monotonic()
         since = datetime.min.replace(tzinfo=UTC) if sweep else datetime.now(UTC) - _RECENT
         work = dict.fromkeys(self._behind, True)
-        work |= await training.bandits_with_work(connection, signals_since=since)
+        if sweep or not work or time.monotonic() > self._look_again:
+            began = time.monotonic()
+            work |= await training.bandits_with_work(connection, signals_since=since)
+            took = time.monotonic() - began  # the longer, the more waits: while some are behind, look less
+            self._look_again = time.monotonic() + min(10.0 * took, _LONGEST_LOOK_AWAY)
         await self._measure_lag(connection, since)
         learned = 0
         self._behind.clear()

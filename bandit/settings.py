@@ -30,7 +30,7 @@ class Settings(BaseSettings):
     #: The least time between two model versions of a bandit, in seconds.
     publish_seconds: float = 0.2
     #: The most decisions that one transaction of the learner settles.
-    settle_batch: int = 500
+    settle_batch: int = 2_000
     #: How many model snapshots of a bandit are kept; an older one is folded again from the log when needed.
     keep_snapshots: int = 1_000
     #: Of the older ones one in so many is kept too, from which the others are folded.

@@ -10,7 +10,10 @@ from fastapi import FastAPI
 app = FastAPI()
 
 
+@app.get("/readyz")
 @app.post("/v1/decisions")
+@app.post("/v1/decisions:batch")
+@app.post("/v1/rewards")
 async def bare() -> dict[str, str]:
     return {"status": "ok"}
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import cycle
 from typing import cast
 
 import uvloop
@@ -58,14 +57,14 @@ def request(path: str, body: bytes) -> bytes:
     return head.encode() + body
 
 
-def closed(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Outcome:
-    """As many requests as the server answers, in turn, each connection with one under way."""
-    return uvloop.run(_Run(port, cycle(requests), connections).closed(seconds))
+def closed(port: int, requests: Iterable[bytes], *, connections: int, seconds: float) -> Outcome:
+    """As many requests as the server answers, each connection with one under way; until there are no more."""
+    return uvloop.run(_Run(port, iter(requests), connections).closed(seconds))
 
 
-def opened(port: int, requests: Sequence[bytes], *, connections: int, seconds: float, rate: float) -> Outcome:
-    """`rate` requests a second, for so many seconds."""
-    return uvloop.run(_Run(port, cycle(requests), connections).opened(seconds, rate))
+def opened(port: int, requests: Iterable[bytes], *, connections: int, seconds: float, rate: float) -> Outcome:
+    """`rate` requests a second, for so many seconds; there must be as many."""
+    return uvloop.run(_Run(port, iter(requests), connections).opened(seconds, rate))
 
 
 class _Run:
@@ -84,9 +83,8 @@ class _Run:
         await self._connect()
         began = time.perf_counter()
         self.until = began + seconds
-        for connection in list(self.idle):
-            self.idle.remove(connection)
-            connection.send(next(self.requests), time.perf_counter())
+        for _ in range(self.count):
+            self._send_next(self.idle.pop(0), time.perf_counter())
         return await self._end(began)
 
     async def opened(self, seconds: float, rate: float) -> Outcome:
@@ -100,7 +98,7 @@ class _Run:
                 self.late.append(began + place / rate)
             sent = due
             while self.late and self.idle:
-                self.idle.pop().send(next(self.requests), self.late.popleft())
+                self._send_next(self.idle.pop(0), self.late.popleft())
             await asyncio.sleep(_OPEN_LOOP_TICK)
         return await self._end(began)
 
@@ -127,12 +125,20 @@ class _Run:
         if not head.startswith(b"HTTP/1.1 2"):
             self.outcome.refused.append(head[:300])
         if self.late:
-            connection.send(next(self.requests), self.late.popleft())
+            self._send_next(connection, self.late.popleft())
         elif self.late is None and now < self.until:
-            connection.send(next(self.requests), now)
+            self._send_next(connection, now)
         else:
             self.idle.append(connection)
             self.drained.set()
+
+    def _send_next(self, connection: _Connection, due: float) -> None:
+        data = next(self.requests, None)
+        if data is None:
+            self.idle.append(connection)
+            self.drained.set()
+        else:
+            connection.send(data, due)
 
 
 class _Connection(asyncio.Protocol):

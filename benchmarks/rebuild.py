@@ -38,31 +38,14 @@ from bandit.learner import Learner
 from bandit.rebuild import rebuild
 from bandit.serving import load
 from bandit.settings import Settings
-from bandit.types import Action, BanditConfig, DecisionInput, PolicySettings, RewardEvent
+from bandit.types import PolicySettings, RewardEvent
 from bandit.versions import live
+from benchmarks.world import CONFIG, asked
 
 EVENTS, BATCH, ROUNDS = 30_000, 500, 5
 #: What is asked of the ratio, which holds on any machine, and of the rate on the one this was written on.
 REQUIRED_RATIO, REQUIRED_RATE = 0.7, 15_000
 OUTPUT = Path(".bench/rebuild.json")
-CONFIG = BanditConfig(
-    actions=[
-        Action(
-            action_id=f"action-{i}",
-            features={"price": i / 10, "kind": f"k{i % 3}", "new": i % 2 == 0},
-        )
-        for i in range(10)
-    ],
-    terminal_kinds=["reward"],
-)
-
-
-def contexts(rng: random.Random) -> DecisionInput:
-    """Ten context features: five numbers, three texts, two booleans."""
-    context: dict[str, Any] = {f"number{i}": round(rng.random(), 3) for i in range(5)}
-    context |= {f"text{i}": rng.choice("abcdefgh") for i in range(3)}
-    context |= {f"flag{i}": rng.random() < 0.5 for i in range(2)}
-    return DecisionInput(subject=f"s-{rng.randrange(10**6)}", context=context)
 
 
 async def make_log(database: Database, progress: Progress) -> None:
@@ -79,7 +62,7 @@ async def make_log(database: Database, progress: Progress) -> None:
         async def current(serving: Any = serving) -> Any:
             return serving
 
-        made = await decider.decide_many(current, [contexts(rng) for _ in range(BATCH)])
+        made = await decider.decide_many(current, [asked(rng) for _ in range(BATCH)])
         events = [
             RewardEvent(decision_id=d.decision_id, value=float(rng.random() < 0.1 + 0.05 * d.chosen))
             for d in made
@@ -92,12 +75,12 @@ async def make_log(database: Database, progress: Progress) -> None:
     await connection.close()
 
 
-async def as_text(database: Database) -> tuple[list[list[str]], list[list[str]]]:
+async def as_text(database: Database, events: int = EVENTS) -> tuple[list[list[str]], list[list[str]]]:
     """The log as Vowpal Wabbit text: with a line per action, and with the two that are learned."""
     whole, two = [], []
     async with database.snapshot() as connection:
         branch = await live(connection, "bench")
-        async for entries in training.log(connection, ConfigCache(), branch, 0, EVENTS):
+        async for entries in training.log(connection, ConfigCache(), branch, 0, events):
             for entry in entries:
                 decision = entry.decision
                 lines = features.encode(decision.asked.context, decision.offered)

@@ -144,6 +144,7 @@ def serve(
             log_level="warning",
             access_log=False,
             proxy_headers=False,  # nothing depends on where a request comes from
+            timeout_keep_alive=75,  # longer than a proxy in front keeps a connection that it may use again
             timeout_graceful_shutdown=10,
         )
 
