@@ -101,9 +101,7 @@ async def test_a_thousand_trained_bandits_fit_in_an_api_process(
             for _ in range(ROUNDS * ASKED):
                 took[BANDITS].append(await seconds(http, rng.choice(keys), rng))
             for count, times in took.items():
-                print(
-                    f"of {count:5} bandits: {1e3 * median(times):.2f} ms a decision, mean {1e3 * mean(times):.2f}"
-                )
+                print(f"of {count:5} bandits: {1e3 * median(times):.2f} ms, mean {1e3 * mean(times):.2f} ms")
             print(f"{BANDITS:5} asked: {api.memory_info().rss >> 20} MiB")
             assert api.memory_info().rss < LIMIT_BYTES
             for key in keys[:3]:
