@@ -19,7 +19,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# What takes minutes: 200,000 decisions through one process.
+# What takes minutes: 200,000 decisions through one process, a thousand trained bandits in another.
 slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow -s
 
