@@ -63,15 +63,15 @@ def bare() -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
         yield port, started
 
 
-def postgres() -> str:
-    """An embedded PostgreSQL beside the load generator, for as long as this process lives; its address."""
+def postgres() -> tuple[str, int]:
+    """An embedded PostgreSQL beside the load generator while this process lives; its address and pid."""
     folder = tempfile.mkdtemp()
     atexit.register(shutil.rmtree, folder)  # after the server that is started now has stopped
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, REST)  # which the server inherits
     url = embedded.start(Path(folder))
     os.sched_setaffinity(0, before)
-    return url
+    return url, int((Path(folder) / "postgres/postmaster.pid").read_text().split()[0])
 
 
 def database(server: str, name: str) -> str:
@@ -98,6 +98,11 @@ def wait_until_ready(port: int) -> None:
         except OSError:
             time.sleep(0.005)
     sys.exit(f"expected a server on port {port} to become ready, it did not")
+
+
+def get(port: int, path: str) -> Any:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answered:
+        return json.load(answered)
 
 
 def post(port: int, path: str, body: Any) -> Any:

@@ -71,7 +71,7 @@ class Bench:
     """The figures of one run, and a word on each while it is made."""
 
     def __init__(self) -> None:
-        self.console = Console()
+        self.console = Console(width=110)
         self.rng = random.Random(1)
         self.figures: dict[str, float] = {}
 
@@ -382,11 +382,13 @@ async def _sizes(url: str) -> dict[str, int]:
     sizes = {}
     for name, tables in (("bytes_per_decision", "decisions%"), ("bytes_waiting", "unsettled")):
         sizes[name] = await connection.fetchval(
-            "SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class WHERE relkind = 'r' AND relname LIKE $1",
+            """SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+               WHERE relkind = 'r' AND relname LIKE $1""",
             tables,
         )
     sizes["bytes_of_index"] = await connection.fetchval(
-        "SELECT sum(pg_indexes_size(oid))::bigint FROM pg_class WHERE relkind = 'r' AND relname LIKE 'decisions%'"
+        """SELECT sum(pg_indexes_size(oid))::bigint FROM pg_class
+           WHERE relkind = 'r' AND relname LIKE 'decisions%'"""
     )
     await connection.close()
     return sizes
@@ -451,7 +453,7 @@ _DISTURBANCES: dict[str, Callable[[str, int, float], None]] = {
 
 def main() -> None:
     logs.configure()
-    bench, server = Bench(), servers.postgres()
+    bench, (server, _) = Bench(), servers.postgres()
     os.sched_setaffinity(0, servers.REST)
     bench.start()
     for part in (bench.decisions, bench.rewards, bench.freshness, bench.storage):
