@@ -6,7 +6,8 @@ import asyncio
 import json
 import math
 import re
-from types import CoroutineType
+from collections.abc import Generator
+from types import coroutine
 from typing import Any, TypeVar
 
 import msgspec
@@ -46,8 +47,18 @@ async def read(request: Request, expected: type[T], *, max_bytes: int = MAX_BYTE
 
 async def read_json(receive: Receive, *, max_bytes: int) -> Any:
     """The body that `receive` brings as plain JSON values. Errors as for `read`."""
-    body, more = _added(b"", _at_hand(receive), max_bytes)
+    body, more = b"", True
     try:
+        # Nearly always all of it has arrived. So the first step is made by hand, for a time limit, which only
+        # waiting needs, would cost more than the rest of reading does.
+        receiving = receive().__await__()
+        try:
+            awaited = next(receiving)
+        except StopIteration as received:
+            body, more = _added(body, received.value, max_bytes)
+        else:
+            async with asyncio.timeout(_MAX_SECONDS):
+                body, more = _added(body, await _rest(receiving, awaited), max_bytes)
         if more:
             async with asyncio.timeout(_MAX_SECONDS):
                 while more:
@@ -59,17 +70,15 @@ async def read_json(receive: Receive, *, max_bytes: int) -> Any:
     return parse(body)
 
 
-def _at_hand(receive: Receive) -> Message:
-    """What has arrived, without waiting: a time limit would cost more than the rest of reading does."""
-    receiving = receive()
-    if isinstance(receiving, CoroutineType):
-        try:
-            receiving.send(None)
-        except StopIteration as received:
-            message: Message = received.value
-            return message
-        receiving.close()  # it waits, so it has taken nothing, and can be asked again
-    return {"type": "http.request", "more_body": True}
+@coroutine
+def _rest(begun: Generator[Any, None, Message], awaited: Any) -> Generator[Any, None, Message]:
+    """What comes of an awaitable that was begun by hand and now awaits this."""
+    try:
+        yield awaited
+    except BaseException:  # a cancellation, of which it must hear too; what is no generator cannot
+        getattr(begun, "close", lambda: None)()
+        raise
+    return (yield from begun)
 
 
 def _added(body: bytes, message: Message, max_bytes: int) -> tuple[bytes, bool]:
