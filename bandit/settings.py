@@ -35,5 +35,15 @@ class Settings(BaseSettings):
     keep_snapshots: int = 1_000
     #: Of the older ones one in so many is kept too, from which the others are folded.
     keep_every_snapshot: int = 1_000
+    #: Decisions older than so many whole days (UTC) are archived, with their lines of the training log and
+    #: their reward events: exported as Parquet, then deleted. None: everything is kept for ever.
+    keep_days: int | None = Field(default=None, ge=1)
+    #: Where the Parquet files go; None: the folder `archive` in `data_dir`.
+    archive_dir: Path | None = None
     #: Connections per API process.
     pool_size: int = 8
+
+    @property
+    def archive(self) -> Path:
+        """Where the Parquet files go."""
+        return (self.archive_dir or self.data_dir / "archive").absolute()

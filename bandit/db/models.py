@@ -289,17 +289,41 @@ async def on_branch(connection: Connection, branch: Branch, through: int) -> Mod
     return ModelVersion(**row) if row else None
 
 
-async def nearest_kept(connection: Connection, model: ModelVersion) -> ModelVersion | None:
-    """The last version of its branch, up to itself, whose bytes are kept; None if there is none."""
+async def nearest_kept(connection: Connection, branch: Branch, upto: int) -> ModelVersion | None:
+    """The last version of the branch, up to this one, whose bytes are kept; None if there is none."""
     row = await connection.fetchrow(
         f"""SELECT {_MODEL} FROM model_versions
             WHERE bandit_key = $1 AND branch = $2 AND model_version <= $3 AND weights IS NOT NULL
             ORDER BY model_version DESC LIMIT 1""",  # noqa: S608 our own column names
-        model.bandit_key,
-        model.branch,
-        model.model_version,
+        branch.bandit_key,
+        branch.branch,
+        upto,
     )
     return ModelVersion(**row) if row else None
+
+
+async def first_kept(connection: Connection, branch: Branch, resumes_after: int) -> ModelVersion | None:
+    """The first version of the branch whose bytes are kept and that needs no earlier line of the log than
+    those after this place to go on; None if there is none."""
+    row = await connection.fetchrow(
+        f"""SELECT {_MODEL} FROM model_versions
+            WHERE bandit_key = $1 AND branch = $2 AND resumes_after >= $3 AND weights IS NOT NULL
+            ORDER BY model_version LIMIT 1""",  # noqa: S608 our own column names
+        branch.bandit_key,
+        branch.branch,
+        resumes_after,
+    )
+    return ModelVersion(**row) if row else None
+
+
+async def is_kept(connection: Connection, model: ModelVersion) -> bool:
+    """Whether the bytes of the version are kept."""
+    kept: bool = await connection.fetchval(
+        "SELECT weights IS NOT NULL FROM model_versions WHERE bandit_key = $1 AND model_version = $2",
+        model.bandit_key,
+        model.model_version,
+    )
+    return kept
 
 
 async def weights(connection: Connection, model: ModelVersion) -> bytes:
@@ -335,7 +359,8 @@ async def restore(connection: Connection, model: ModelVersion, weights: bytes, s
 
 async def prune(connection: Connection, *, keep: int, every: int) -> None:
     """Drop the bytes, never the lineage, of versions that are neither among the newest `keep` of their bandit
-    nor the newest of a branch nor served nor one in `every`, from which the others are folded again."""
+    nor the newest of a branch nor served nor one in `every`, from which the others are folded again; nor the
+    first of a branch from which these can be folded, where the beginning of its log was archived."""
     await connection.execute(
         """UPDATE model_versions m SET weights = NULL
            FROM bandits b
@@ -344,7 +369,13 @@ async def prune(connection: Connection, *, keep: int, every: int) -> None:
              AND m.model_version % $2 <> 0
              AND m.model_version IS DISTINCT FROM b.pinned_model_version
              AND NOT EXISTS (SELECT FROM model_branches r WHERE r.bandit_key = m.bandit_key
-                             AND r.newest_version = m.model_version)""",
+                             AND r.newest_version = m.model_version)
+             AND NOT EXISTS (SELECT FROM model_branches r WHERE r.bandit_key = m.bandit_key
+                             AND r.branch = m.branch AND r.begins_after < b.archived_through
+                             AND m.model_version = (
+                                 SELECT min(k.model_version) FROM model_versions k
+                                 WHERE k.bandit_key = m.bandit_key AND k.branch = m.branch
+                                   AND k.weights IS NOT NULL AND k.resumes_after >= b.archived_through))""",
         keep,
         every,
     )
@@ -374,6 +405,7 @@ def begun(
     config_version: int,
     reason: str,
     *,
+    begins_after: int = 0,
     beside: int | None = None,
     held_out_after: int = 0,
     without_subjects: Sequence[str] = (),
@@ -386,7 +418,8 @@ def begun(
         state=state,
         config_version=config_version,
         newest_version=0,
-        trained_through=0,
+        begins_after=begins_after,
+        trained_through=begins_after,
         beside=beside,
         held_out_after=held_out_after,
         live_since_config=config_version if state == "live" else None,
