@@ -114,6 +114,8 @@ class _Auditor:
         self._chunk = chunk
         self._configs = ConfigCache()
         self._bandits: dict[int, Bandit] = {}
+        #: Of a branch whose beginning was archived: the version from which the rest can be folded.
+        self._first: dict[int, ModelVersion | None] = {}
         #: What was served under a configuration and a model version; None: that was archived.
         self._last: tuple[tuple[int, int], Serving | None] | None = None
 
@@ -282,11 +284,13 @@ class _Auditor:
             branch = msgspec.structs.replace(branch, state="retired")  # it need not predict
             archived = await bandits.archived_through(self._connection, self._bandit_key)
             if branch.begins_after < archived:
-                first = await models.first_kept(self._connection, branch, archived)
-                if first == model:
+                if branch.branch not in self._first:
+                    first = await models.first_kept(self._connection, branch, archived)
+                    self._first[branch.branch] = first
+                if self._first[branch.branch] == model:
                     with suppress(ModelRefusedError):  # `_model_difference` says so
                         folds[model.branch] = await BranchFold.resume(
-                            self._connection, self._configs, bandit, branch, first
+                            self._connection, self._configs, bandit, branch, model
                         )
                 return None
             folds[model.branch] = await BranchFold.begin(self._connection, self._configs, bandit, branch)

@@ -94,6 +94,7 @@ class _File:
 
     def close(self) -> None:
         """Let go of the file, finished or not."""
+        self._writer.close()
         self._file.close()
 
     def _write_group(self) -> None:

@@ -49,7 +49,7 @@ def archive(keep_days: KeepDays = None, to: To = None, data_dir: DataDir = None)
         done = 0
 
         async def run(database: Database) -> None:
-            await shown(lambda told: _archive(database, folder, days, told))
+            await shown(lambda told: _archive(database, told))
 
         async def _archive(database: Database, told: Progress) -> None:
             nonlocal done
@@ -66,6 +66,6 @@ def archive(keep_days: KeepDays = None, to: To = None, data_dir: DataDir = None)
 def _said(part: Part) -> str:
     return (
         f"{part.day}: {part.decisions:,} decisions, {part.training_log:,} lines of the training log and "
-        f"{part.reward_events:,} reward events are in {part.folder}; {part.kept:,} decisions are still needed "
-        "and stay."
+        f"{part.reward_events:,} reward events are in {part.folder}; {part.kept:,} decisions are still "
+        "needed and stay."
     )

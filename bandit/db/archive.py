@@ -99,13 +99,13 @@ async def sort_out(connection: Connection, day: date) -> SortedOut | None:
     """
     table, since, until = _bounds(day)
     limits = await connection.fetchrow("SELECT $1::text::timestamptz, $2::text::timestamptz", since, until)
+    await connection.execute(f"DROP TABLE IF EXISTS {table}_kept")  # of a day that was put off
     parts = await connection.fetchval("SELECT count(*) FROM archived_days WHERE day = $1", day)
     total = await connection.fetchval(f"SELECT count(*) FROM {table}")  # noqa: S608 our own names
     needed = f"FROM {table} d JOIN ({_NEEDED}) AS n USING (decision_id, decided_at)"
     kept = await connection.fetchval(f"SELECT count(*) {needed}", *limits)
     if kept and (parts or kept == total):
         return None
-    await connection.execute(f"DROP TABLE IF EXISTS {table}_kept")
     await connection.execute(
         f"""CREATE TABLE {table}_kept (LIKE {table} INCLUDING ALL,
             CHECK (decided_at >= '{since}' AND decided_at < '{until}'))"""  # so nothing is read to attach it

@@ -362,7 +362,14 @@ async def prune(connection: Connection, *, keep: int, every: int) -> None:
     nor the newest of a branch nor served nor one in `every`, from which the others are folded again; nor the
     first of a branch from which these can be folded, where the beginning of its log was archived."""
     await connection.execute(
-        """UPDATE model_versions m SET weights = NULL
+        """WITH first AS MATERIALIZED (
+               SELECT k.bandit_key, min(k.model_version) AS model_version
+               FROM model_branches r JOIN bandits b USING (bandit_key)
+               JOIN model_versions k ON (k.bandit_key, k.branch) = (r.bandit_key, r.branch)
+               WHERE r.begins_after < b.archived_through AND k.resumes_after >= b.archived_through
+                 AND k.weights IS NOT NULL
+               GROUP BY k.bandit_key, k.branch)
+           UPDATE model_versions m SET weights = NULL
            FROM bandits b
            WHERE m.bandit_key = b.bandit_key AND m.weights IS NOT NULL
              AND m.model_version <= b.newest_model_version - $1
@@ -370,12 +377,8 @@ async def prune(connection: Connection, *, keep: int, every: int) -> None:
              AND m.model_version IS DISTINCT FROM b.pinned_model_version
              AND NOT EXISTS (SELECT FROM model_branches r WHERE r.bandit_key = m.bandit_key
                              AND r.newest_version = m.model_version)
-             AND NOT EXISTS (SELECT FROM model_branches r WHERE r.bandit_key = m.bandit_key
-                             AND r.branch = m.branch AND r.begins_after < b.archived_through
-                             AND m.model_version = (
-                                 SELECT min(k.model_version) FROM model_versions k
-                                 WHERE k.bandit_key = m.bandit_key AND k.branch = m.branch
-                                   AND k.weights IS NOT NULL AND k.resumes_after >= b.archived_through))""",
+             AND NOT EXISTS (SELECT FROM first f WHERE f.bandit_key = m.bandit_key
+                             AND f.model_version = m.model_version)""",
         keep,
         every,
     )
