@@ -13,94 +13,26 @@ import httpx2
 import pytest
 from pyarrow import parquet
 
-from bandit import audit, branches, decide, retention, serving, versions, vw
+from bandit import audit, branches, versions, vw
 from bandit.db import archive as archiving
-from bandit.db import bandits, decisions, models, rewards, schema
+from bandit.db import bandits, models, schema
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database, connect
-from bandit.errors import ArchivedError, ConflictError, InvalidInputError, SetupError
+from bandit.errors import ConflictError, SetupError
 from bandit.feedback import Feedback
 from bandit.learner import Learner
-from bandit.rebuild import rebuild, restore
 from bandit.settings import Settings
-from bandit.types import Action, DecisionInput, LoggedChoice, ReceivedEvent
+from bandit.types import Action, LoggedChoice
 from tests.conftest import Step
+from tests.integration.days import DAY, LATER, NEXT, archived, happen, sorted_out, swapped, two_days
 from tests.integration.helpers import create, refused, reward
 from tests.integration.helpers import decide as decide_now
-from tests.integration.test_branches import overview, patch, switch
 from tests.integration.test_commands import in_thread
 from tests.integration.test_learner import (
-    assert_newest_model_is_the_fold_of_its_log,
     step_of_a_new_learner,
 )
 
 pytestmark = pytest.mark.usefixtures("old_partitions")
-DAY = date(2026, 1, 10)
-NEXT, LATER = DAY + timedelta(days=1), DAY + timedelta(days=30)
-#: The last 15 lines of the log are relearned, so they are needed.
-POLICY: dict[str, Any] = {"relearn": 4, "relearn_window": 15}
-
-
-@pytest.fixture
-async def old_partitions(connection: Connection) -> None:
-    await schema.ensure_partitions(connection, DAY)
-
-
-async def happen(
-    database: Database,
-    connection: Connection,
-    day: date,
-    count: int,
-    *,
-    bandit_key: str = "hero",
-    start: int = 0,
-    rewarded: bool = True,
-    wait: timedelta = timedelta(0),
-    **asked: Any,
-) -> None:
-    """`count` decisions of that day, a minute apart, with one reward each; those without one wait on."""
-    made = []
-    served = await serving.load(database, bandit_key)
-    for i in range(start, start + count):
-        at = datetime.combine(day, time(), UTC) + timedelta(minutes=i)
-        fields = {f"f{j}": (i * j % 7) / 7 for j in range(20)}  # as many as make it relearn
-        one = DecisionInput(subject=f"s-{i % 4}", context={"x": 0.1 + i / 1000, **fields}, **asked)
-        made.append(decide.choose(served, one, decisions.new_id(at, i), at))
-    served.close()
-    async with connection.transaction():
-        await decisions.insert(connection, made, [one.decided_at + wait for one in made])
-        if rewarded:
-            await rewards.insert(
-                connection,
-                [
-                    ReceivedEvent(
-                        decision_id=one.decision_id, source="api", event_id=f"e-{one.decision_id}",
-                        kind="reward", value=0.9 if one.action.action_id == "b" else 0.1,
-                        occurred_at=one.decided_at, received_at=one.decided_at,
-                    )
-                    for one in made
-                ],
-            )  # fmt: skip
-
-
-async def two_days(
-    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
-) -> None:
-    """40 decisions on one day and 30 on the next, in six model versions; the last 15 are needed."""
-    await create(client, policy=POLICY, reward_wait=0)
-    for start in (0, 15, 30):
-        await happen(database, connection, DAY, 15 if start < 30 else 10, start=start)
-        await learn()
-    for start in (0, 10, 20):
-        await happen(database, connection, NEXT, 10, start=start)
-        await learn()
-
-
-async def archived(
-    connection: Connection, folder: Path, keep_days: int = 1, **options: Any
-) -> list[archiving.Part]:
-    found = retention.archive(connection, folder, keep_days, **({"today": LATER} | options))
-    return [part async for part in found]
 
 
 def read(folder: Path, table: str, day: date = DAY, part: str = "") -> list[dict[str, Any]]:
@@ -247,168 +179,6 @@ async def test_days_are_those_of_utc_and_go_when_they_are_over_for_long_enough(
     assert [(part.day, part.decisions) for part in parts] == [(NEXT, 1)]
 
 
-async def test_everything_left_is_audited_and_the_rest_is_said(
-    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
-) -> None:
-    await two_days(client, database, connection, learn)
-    await archived(connection, tmp_path, today=NEXT + timedelta(days=1))
-    assert await bandits.archived_through(connection, "hero") == 40
-    # Model 5 has learned 60 lines and needs those after 45: the first that what is left of the log allows.
-    report = await audit.audit_everything(database, "hero")
-    assert report == audit.AuditReport(
-        bandit_key="hero", decisions=30, model_versions=1, training_events=30, reward_events=30,
-        archived_events=40, archived_versions=5,
-    )  # fmt: skip
-    await models.prune(connection, keep=0, every=1_000)
-    kept = "SELECT model_version FROM model_versions WHERE weights IS NOT NULL ORDER BY 1"
-    assert [row[0] for row in await connection.fetch(kept)] == [5, 6], "5, to go on from"
-    report = await audit.audit_everything(database, "hero")
-    assert report.difference is None
-    assert (report.decisions, report.archived_decisions) == (10, 20), "models 3 and 4 are gone for good"
-    sample = await audit.audit_sample(database, "hero", 100)
-    assert (sample.decisions, sample.archived_decisions, sample.difference) == (10, 20, None)
-    of_model_3 = await connection.fetchval("SELECT min(decision_id) FROM decisions")
-    with pytest.raises(ArchivedError, match="begins at line 41"):
-        await audit.audit_decision(database, of_model_3)
-    refused(await client.get(f"/v1/decisions/{of_model_3}/audit"), 409, "archived", "training_log[1]")
-
-    await happen(database, connection, NEXT, 10, start=30)
-    await learn()
-    await models.prune(connection, keep=0, every=1_000)
-    assert (await audit.audit_everything(database, "hero")).model_versions == 2
-    await restore(database, "hero", 6)
-    with pytest.raises(ArchivedError, match=f"older lines are in {tmp_path} as Parquet"):
-        await restore(database, "hero", 4)
-
-
-@pytest.mark.parametrize(
-    ("edit", "named"),
-    [
-        ("UPDATE training_log SET reward = 1 - reward WHERE seq = 65", "training_log[65]"),
-        ("DELETE FROM training_log WHERE seq = 43", "decision"),
-        ("WITH gone AS (DELETE FROM training_log WHERE seq = 43 RETURNING decision_id) "
-         "DELETE FROM decisions WHERE decision_id IN (SELECT decision_id FROM gone)", "training_log[43]"),
-        ("DELETE FROM decisions WHERE decision_id = (SELECT decision_id FROM training_log WHERE seq = 43)",
-         "decision"),
-        ("UPDATE model_versions SET weights = set_byte(weights, 400, 7) WHERE model_version = 5",
-         "model 5: bytes"),
-        ("UPDATE model_versions SET weights = set_byte(weights, 400, 7) WHERE model_version = 2",
-         "model 2: bytes"),
-        ("UPDATE model_versions SET weights_sha256 = 'x' WHERE model_version = 2", "model 2"),
-        ("UPDATE decisions SET context = '{}' WHERE model_version = 5", "decision"),
-    ],
-)  # fmt: skip
-async def test_what_is_changed_by_hand_is_found_as_before(
-    client: httpx2.AsyncClient,
-    database: Database,
-    connection: Connection,
-    learn: Step,
-    tmp_path: Path,
-    edit: str,
-    named: str,
-) -> None:
-    await two_days(client, database, connection, learn)
-    await archived(connection, tmp_path, today=NEXT + timedelta(days=1))
-    await connection.execute(edit)
-    found = (await audit.audit_everything(database, "hero")).difference
-    assert found is not None
-    assert found.target.startswith(named)
-
-
-async def test_a_rebuild_goes_on_from_a_version_or_learns_what_is_left(
-    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
-) -> None:
-    await two_days(client, database, connection, learn)
-    await archived(connection, tmp_path, today=NEXT + timedelta(days=1))
-    same = await rebuild(database, "hero")
-    assert (same.resumed_from, same.after, same.through) == (5, 60, 70)
-    assert (same.same_as, same.equal, same.published) == (6, True, None)
-    for through in (30, 40, 50):
-        with pytest.raises(ArchivedError, match="begins at line 41"):
-            await rebuild(database, "hero", through=through)
-    with pytest.raises(InvalidInputError):
-        await rebuild(database, "hero", through=71)
-    late = await connection.fetchval("SELECT decision_id FROM training_log WHERE seq = 50")
-    await reward(client, late, event_id="c", corrects=f"e-{late}", value=0.7)
-    found = await rebuild(database, "hero", publish=True)
-    assert (found.resumed_from, found.after, found.revised, found.equal) == (None, 40, 1, None)
-    await switch(client, found.published or 0, "promote")
-    await happen(database, connection, NEXT, 10, start=30)
-    while await learn():
-        pass
-    newest = await assert_newest_model_is_the_fold_of_its_log(connection)
-    assert (newest.branch, newest.trained_through_seq, newest.resumes_after) == (2, 80, 65)
-    again = await rebuild(database, "hero")
-    assert (again.resumed_from, again.after, again.equal) == (None, 40, True)
-    report = await audit.audit_everything(database, "hero")
-    assert (report.difference, report.model_versions, report.archived_versions) == (None, 3, 5)
-
-
-async def test_a_candidate_learns_what_is_left_and_holds_it(
-    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
-) -> None:
-    await two_days(client, database, connection, learn)
-    await archived(connection, tmp_path, today=NEXT + timedelta(days=1))
-    await patch(client, policy=POLICY | {"learning_rate": 0.5})
-    assert [part.kept for part in await archived(connection, tmp_path) if part.day == NEXT] == []
-    await learn()
-    found = await overview(client)
-    candidate = found["models"][0]
-    assert (candidate["branch"], candidate["trained_through_seq"]) == (2, 70)
-    assert (await audit.audit_everything(database, "hero")).difference is None
-    (part,) = [part for part in await archived(connection, tmp_path) if part.day == NEXT]
-    assert (part.decisions, part.kept) == (15, 15)
-    await switch(client, candidate["model_version"], "promote")
-    await happen(database, connection, LATER, 20)
-    await learn()
-    (live,) = [b for b in (await overview(client))["branches"] if b["state"] == "live"]
-    assert live["trained_through"] == 90
-
-
-async def test_a_branch_that_cannot_catch_up_does_not_go_live(
-    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
-) -> None:
-    await two_days(client, database, connection, learn)
-    await patch(client, policy=POLICY | {"learning_rate": 0.5})
-    await learn()
-    candidate = (await overview(client))["models"][0]["model_version"]
-    await switch(client, candidate, "promote")
-    for start in (0, 20):
-        await happen(database, connection, NEXT + timedelta(days=1), 20, start=start)
-        await learn()
-    await archived(connection, tmp_path)
-    assert await bandits.archived_through(connection, "hero") == 95
-    for how in ("promote", "rollback"):
-        answer = await client.post(f"/v1/bandits/hero/models/6:{how}")
-        message = refused(answer, 409, "archived", "model_version")
-        assert "learned the log up to line 70" in message
-        assert "begins at line 96" in message
-    (live,) = [b for b in (await overview(client))["branches"] if b["state"] == "live"]
-    assert live["branch"] == 2
-    await switch(client, candidate, "rollback")  # its bytes are kept, and its branch goes on
-
-
-async def test_a_damaged_snapshot_is_folded_again_from_the_one_before(
-    client: httpx2.AsyncClient,
-    database: Database,
-    database_url: str,
-    connection: Connection,
-    tmp_path: Path,
-) -> None:
-    learn = partial(step_of_a_new_learner, database_url)
-    await two_days(client, database, connection, learn)
-    await archived(connection, tmp_path, today=NEXT + timedelta(days=1))
-    good = (await rebuild(database, "hero")).weights_sha256
-    await connection.execute(
-        "UPDATE model_versions SET weights = set_byte(weights, 40, 7) WHERE model_version = 6"
-    )
-    await happen(database, connection, NEXT, 1, start=30)
-    assert await learn() == 0, "first it folds what was settled before"
-    again = await models.lineage(connection, "hero", 7)
-    assert (again.trained_through_seq, again.weights_sha256) == (70, good)
-    assert await learn() == 1
-
-
 class _KilledError(Exception):
     pass
 
@@ -476,19 +246,6 @@ async def test_a_file_that_cannot_be_written_drops_nothing(
     assert await connection.fetchval("SELECT count(*) FROM decisions") == 70
 
 
-async def sorted_out(connection: Connection, day: date = DAY) -> archiving.SortedOut:
-    async with connection.transaction(isolation="repeatable_read"):
-        found = await archiving.sort_out(connection, day)
-    assert found is not None
-    return found
-
-
-async def swapped(connection: Connection, found: archiving.SortedOut) -> str:
-    return await archiving.swap(
-        connection, found, archiving.Part(day=found.day, part=found.part, folder="nowhere")
-    )
-
-
 async def test_a_decision_activated_meanwhile_is_not_dropped(
     client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
 ) -> None:
@@ -505,18 +262,6 @@ async def test_a_decision_activated_meanwhile_is_not_dropped(
     assert (part.decisions, part.training_log) == (3, 1)
     assert {row["decision_id"] for row in read(tmp_path, "training_log")} == {shown}
     refused(await client.post(f"/v1/decisions/{shown}/activate"), 404, "not_found", "decision_id")
-
-
-async def test_lines_that_a_new_candidate_needs_are_not_dropped(
-    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
-) -> None:
-    await two_days(client, database, connection, learn)
-    found = await sorted_out(connection)
-    await patch(client, policy=POLICY | {"learning_rate": 0.5})
-    assert await swapped(connection, found) == "changed"
-    await learn()
-    assert (await overview(client))["models"][0]["trained_through_seq"] == 70
-    assert await swapped(connection, found) == "done"
 
 
 async def test_a_table_that_is_held_puts_it_off_and_nobody_waits(
