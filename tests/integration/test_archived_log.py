@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +16,16 @@ from bandit.errors import ArchivedError, InvalidInputError
 from bandit.rebuild import rebuild, restore
 from tests.conftest import Step
 from tests.integration.days import LATER, NEXT, POLICY, archived, happen, sorted_out, swapped, two_days
-from tests.integration.helpers import refused, reward
-from tests.integration.test_branches import overview, patch, switch
+from tests.integration.helpers import create, refused, reward
+from tests.integration.test_branches import (
+    DULL,
+    overview,
+    patch,
+    play_for_the_baseline,
+    settled_long_enough,
+    states,
+    switch,
+)
 from tests.integration.test_learner import (
     assert_newest_model_is_the_fold_of_its_log,
     step_of_a_new_learner,
@@ -198,3 +206,28 @@ async def test_lines_that_a_new_candidate_needs_are_not_dropped(
     await learn()
     assert (await overview(client))["models"][0]["trained_through_seq"] == 70
     assert await swapped(connection, found) == "done"
+
+
+async def test_a_branch_that_cannot_catch_up_does_not_come_back_by_itself(
+    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
+) -> None:
+    """Which is what the one does that can: see `test_branches`."""
+    await create(client, reward_wait=0.5)
+    await play_for_the_baseline(client, 50)
+    await settled_long_enough(learn)
+    await patch(client, policy=DULL)
+    await learn()
+    await switch(client, 2, "promote")
+    await play_for_the_baseline(client, 3)
+    await settled_long_enough(learn)
+    await archived(connection, tmp_path, today=datetime.now(UTC).date() + timedelta(days=5))
+    assert await bandits.archived_through(connection, "hero") == 53
+    await play_for_the_baseline(client, 247)
+    await settled_long_enough(learn)
+    await learn()
+    await settled_long_enough(learn)
+    found = await overview(client)
+    assert states(found) == ["retired", "live"]
+    assert found["branches"][1]["comparison"]["low"] > 0.0, "it is known to earn less"
+    assert found["branches"][1]["trained_through"] == 300, "and learns on"
+    assert (await audit.audit_everything(database, "hero")).difference is None
