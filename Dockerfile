@@ -31,7 +31,8 @@ RUN groupadd --gid 10001 segbandit \
     && useradd --uid 10001 --gid segbandit --create-home --home-dir /var/lib/segbandit \
         --shell /usr/sbin/nologin segbandit
 COPY --from=install /opt/segbandit /opt/segbandit
-# SEGBANDIT_DATA_DIR matters only without DATABASE_URL: mount a volume there to keep the embedded database.
+# Mount a volume at SEGBANDIT_DATA_DIR for what must not be lost: without DATABASE_URL the embedded database, and
+# with SEGBANDIT_KEEP_DAYS the archive, unless SEGBANDIT_ARCHIVE_DIR names another place.
 ENV PATH=/opt/segbandit/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     SEGBANDIT_DATA_DIR=/var/lib/segbandit/data

@@ -20,6 +20,7 @@ _STATUS: dict[type[errors.SegbanditError], int] = {
     errors.TooLargeError: 413,
     errors.NotFoundError: 404,
     errors.ConflictError: 409,
+    errors.ArchivedError: 409,
     errors.UnavailableError: 503,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing, suppress
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.decisions import Kept
 from bandit.db.pool import Connection, Database
-from bandit.errors import BrokenLogError, ModelRefusedError, NotFoundError
+from bandit.errors import ArchivedError, BrokenLogError, ModelRefusedError, NotFoundError
 from bandit.policy import VwPolicy
 from bandit.serving import Serving, served_policy
 from bandit.types import Bandit, Branch, Decision, ModelVersion, Value
@@ -44,6 +45,11 @@ class AuditReport(Value, frozen=True, kw_only=True):
     model_versions: int = 0
     training_events: int = 0
     reward_events: int = 0
+    #: What could not be made again, because what it needs of the log was archived: lines of the log that are
+    #: gone, versions that were not folded again, decisions by such versions whose bytes are not kept either.
+    archived_events: int = 0
+    archived_versions: int = 0
+    archived_decisions: int = 0
     #: None: everything is as it was written, and comes out the same again.
     difference: Difference | None = None
 
@@ -53,14 +59,19 @@ async def audit_decision(database: Database, decision_id: str) -> AuditReport:
 
     Raises:
         NotFoundError: there is none by that id.
+        ArchivedError: its model's bytes are not kept, and what these are the fold of was archived.
     """
     async with database.snapshot() as connection:
+        await training.hold(connection)
         place = (await decisions.locate(connection, [decision_id])).get(decision_id)
         if place is None:
             raise decisions.not_logged(decision_id)
         at = (decision_id, place[0])
-        difference = await _Auditor(connection, place[1], _SMALL_CHUNK).kept_decisions([at])
-        return AuditReport(bandit_key=place[1], decisions=1, difference=difference)
+        with closing(_Auditor(connection, place[1], _SMALL_CHUNK)) as auditor:
+            report = await auditor.kept_decisions([at])
+        if report.archived_decisions:
+            raise await training.archived(connection, place[1], 1)
+        return report
 
 
 async def audit_sample(database: Database, bandit_key: str, count: int) -> AuditReport:
@@ -70,9 +81,10 @@ async def audit_sample(database: Database, bandit_key: str, count: int) -> Audit
         NotFoundError: no such bandit.
     """
     async with database.snapshot() as connection:
+        await training.hold(connection)
         places = await decisions.sample(connection, bandit_key, count)
-        difference = await _Auditor(connection, bandit_key, _CHUNK).kept_decisions(places)
-        return AuditReport(bandit_key=bandit_key, decisions=len(places), difference=difference)
+        with closing(_Auditor(connection, bandit_key, _CHUNK)) as auditor:
+            return await auditor.kept_decisions(places)
 
 
 async def audit_everything(
@@ -80,14 +92,17 @@ async def audit_everything(
 ) -> AuditReport:
     """Fold every model version of the bandit again from its log, and make every decision again with it.
 
-    Stored models are not trusted: each must be the fold of the log. `progress` hears what is being looked at,
-    how much of it is done, and how much there is.
+    Stored models are not trusted: each must be the fold of the log. Where the beginning of the log was
+    archived, the first version from which what is left can be folded is taken as its seal says. `progress`
+    hears what is being looked at, how much of it is done, and how much there is.
 
     Raises:
         NotFoundError: no such bandit.
     """
     async with database.snapshot() as connection:
-        return await _Auditor(connection, bandit_key, _CHUNK).everything(progress)
+        await training.hold(connection)
+        with closing(_Auditor(connection, bandit_key, _CHUNK)) as auditor:
+            return await auditor.everything(progress)
 
 
 class _Auditor:
@@ -99,30 +114,30 @@ class _Auditor:
         self._chunk = chunk
         self._configs = ConfigCache()
         self._bandits: dict[int, Bandit] = {}
+        #: Of a branch whose beginning was archived: the version from which the rest can be folded.
+        self._first: dict[int, ModelVersion | None] = {}
+        #: What was served under a configuration and a model version; None: that was archived.
+        self._last: tuple[tuple[int, int], Serving | None] | None = None
 
-    async def kept_decisions(self, places: list[tuple[str, datetime]]) -> Difference | None:
+    async def kept_decisions(self, places: list[tuple[str, datetime]]) -> AuditReport:
         """The first difference among the decisions at these (decision_id, decided_at)."""
+        report = AuditReport(bandit_key=self._bandit_key, decisions=len(places))
         for version in await bandits.unsealed(self._connection, self._bandit_key):
-            return _unsealed(f"configuration {version}")
+            return _with(report, _unsealed(f"configuration {version}"))
         for decision_id in await decisions.unsealed(self._connection, places):
-            return _unsealed(f"decision {decision_id}")
+            return _with(report, _unsealed(f"decision {decision_id}"))
         found = await decisions.fetch(self._connection, self._configs, places)
-        serving: Serving | None = None
+        archived = 0
         try:
             for decision in sorted(found.values(), key=lambda d: (d.config_version, d.model_version)):
-                versions = (decision.config_version, decision.model_version)
-                if serving is None or versions != (serving.bandit.config_version, serving.model_version):
-                    if serving is not None:
-                        serving.close()
-                    serving = await self._as_of(*versions)
-                if difference := _difference(serving, decision):
-                    return difference
+                serving = await self._as_of(decision.config_version, decision.model_version)
+                if serving is None:
+                    archived += 1
+                elif difference := _difference(serving, decision):
+                    return _with(report, difference)
         except (NotFoundError, BrokenLogError) as error:
-            return _missing(error.target or "training_log", error)
-        finally:
-            if serving is not None:
-                serving.close()
-        return None
+            return _with(report, _missing(error.target or "training_log", error))
+        return msgspec.structs.replace(report, decisions=len(places) - archived, archived_decisions=archived)
 
     async def everything(self, progress: Progress) -> AuditReport:
         """See `audit_everything`."""
@@ -146,11 +161,17 @@ class _Auditor:
 
     async def _log(self, report: AuditReport, progress: Progress) -> AuditReport:
         """Every line of the training log is as it was written, and its reward is what its events give."""
+        begin = await training.begin(self._connection, self._bandit_key)
+        archived = await bandits.archived_through(self._connection, self._bandit_key)
         end = await training.end(self._connection, self._bandit_key)
-        for after in range(0, end, self._chunk):
+        for after in range(begin, end, self._chunk):
             upto = min(after + self._chunk, end)
             progress("training log", after, end)
             lines = await training.lines(self._connection, self._bandit_key, after, upto)
+            if gone := set(range(max(after, archived) + 1, upto + 1)) - {line.seq for line in lines}:
+                return _with(report, Difference(
+                    target=f"training_log[{min(gone)}]", logged="nothing there", recomputed="a line",
+                ))  # fmt: skip
             events = await reward_events.for_decisions(self._connection, [one.decision_id for one in lines])
             versions = {(self._bandit_key, line.config_version) for line in lines if line.sealed}
             configs = await self._configs.get(self._connection, versions)
@@ -170,8 +191,8 @@ class _Auditor:
                     return _with(
                         report, Difference(target=f"{name}: reward", logged=line.reward, recomputed=again)
                     )
-            report = msgspec.structs.replace(report, training_events=upto)
-        return report
+            report = _plus(report, training_events=len(lines))
+        return msgspec.structs.replace(report, archived_events=end - report.training_events)
 
     async def _models_and_decisions(self, report: AuditReport, progress: Progress) -> AuditReport:
         total = await decisions.count(self._connection, self._bandit_key)
@@ -189,12 +210,12 @@ class _Auditor:
                     again = await self._advanced(folds, branches, model)
                     if difference := await self._model_difference(model, again):
                         return _with(report, difference)
-                    report = msgspec.structs.replace(report, model_versions=report.model_versions + 1)
+                    report = _plus(report, **{"model_versions" if again else "archived_versions": 1})
                 made = by_version.of(model.model_version if model else 0)
                 report = await self._decisions(report, made, again)
                 if report.difference is not None:
                     return report
-                progress("decisions", report.decisions, total)
+                progress("decisions", report.decisions + report.archived_decisions, total)
         finally:
             for fold in folds.values():
                 fold.close()
@@ -214,7 +235,9 @@ class _Auditor:
             return Difference(target="branches", logged="not just one live branch", recomputed="one")
         for branch in branches:
             newest = known.get(branch.newest_version)
-            through = newest.trained_through_seq if newest and newest.branch == branch.branch else 0
+            through = branch.begins_after
+            if newest and newest.branch == branch.branch:
+                through = newest.trained_through_seq
             if branch.trained_through != through:
                 return Difference(
                     target=f"branch {branch.branch}: trained_through",
@@ -228,81 +251,114 @@ class _Auditor:
     async def _decisions(
         self, report: AuditReport, made: AsyncIterator[Kept], again: BranchFold | None
     ) -> AuditReport:
-        """Make these decisions again with the model folded again; None: with the untrained one."""
+        """Make these decisions again with the model folded again; None: with that which they name."""
         ids = []
+        archived = 0
         async for kept in made:
             if kept.decision is None:
                 return _with(report, _unsealed(f"decision {kept.decision_id}"))
-            if difference := await self._decision_difference(kept.decision, again):
+            serving = await self._serving(kept.decision, again)
+            if serving is None:
+                archived += 1
+            elif difference := _difference(serving, kept.decision):
                 return _with(report, difference)
             ids.append(kept.decision_id)
         counted, unsealed = await reward_events.unsealed(self._connection, ids)
         if unsealed:
             return _with(report, _unsealed(f"reward event {unsealed[0][1]} of source {unsealed[0][0]}"))
-        return msgspec.structs.replace(
-            report, decisions=report.decisions + len(ids), reward_events=report.reward_events + counted
+        return _plus(
+            report, decisions=len(ids) - archived, archived_decisions=archived, reward_events=counted
         )
 
     async def _advanced(
         self, folds: dict[int, BranchFold], branches: Sequence[Branch], model: ModelVersion
-    ) -> BranchFold:
-        """The branch of this version, folded from the beginning of the log as far as the version says."""
+    ) -> BranchFold | None:
+        """The branch of this version, folded from its beginning as far as the version says.
+
+        Where that was archived, from the first version that what is left of the log allows; None: this is
+        that one, or one before.
+        """
         if model.branch not in folds:
             bandit = await self._bandit(model.config_version)
             branch = next(b for b in branches if b.branch == model.branch)
             branch = msgspec.structs.replace(branch, state="retired")  # it need not predict
+            archived = await bandits.archived_through(self._connection, self._bandit_key)
+            if branch.begins_after < archived:
+                if branch.branch not in self._first:
+                    first = await models.first_kept(self._connection, branch, archived)
+                    self._first[branch.branch] = first
+                if self._first[branch.branch] == model:
+                    with suppress(ModelRefusedError):  # `_model_difference` says so
+                        folds[model.branch] = await BranchFold.resume(
+                            self._connection, self._configs, bandit, branch, model
+                        )
+                return None
             folds[model.branch] = await BranchFold.begin(self._connection, self._configs, bandit, branch)
         await folds[model.branch].advance(self._connection, self._configs, model.trained_through_seq)
         return folds[model.branch]
 
-    async def _model_difference(self, model: ModelVersion, again: BranchFold) -> Difference | None:
+    async def _model_difference(self, model: ModelVersion, again: BranchFold | None) -> Difference | None:
         name = f"model {model.model_version}"
-        policy = again.config.policy
-        try:
-            found = vw.weights_sha256(again.fold.to_bytes(), policy)
-        except ModelRefusedError as error:
-            return _missing(name, error)
-        if found != model.weights_sha256:
-            return Difference(target=f"{name}: weights", logged=model.weights_sha256, recomputed=found)
-        if again.fold.policy.learned != model.learned:
-            return Difference(
-                target=f"{name}: learned", logged=model.learned, recomputed=again.fold.policy.learned
-            )
+        policy = (await self._bandit(model.config_version)).config.policy
+        if again is not None:
+            try:
+                found = vw.weights_sha256(again.fold.to_bytes(), policy)
+            except ModelRefusedError as error:
+                return _missing(name, error)
+            if found != model.weights_sha256:
+                return Difference(target=f"{name}: weights", logged=model.weights_sha256, recomputed=found)
+            if again.fold.policy.learned != model.learned:
+                return Difference(
+                    target=f"{name}: learned", logged=model.learned, recomputed=again.fold.policy.learned
+                )
         try:
             kept = await models.weights(self._connection, model)
         except ModelRefusedError:
-            return None  # pruned; it was folded again just now
+            return None  # pruned; it was folded again just now, or what it is the fold of was archived
         try:
             vw.Model.from_bytes(kept, model.sha256, policy).close()
         except ModelRefusedError as error:
             return _missing(f"{name}: bytes", error)
         kept_weights = vw.weights_sha256(kept, policy)
-        if kept_weights != found:
-            return Difference(target=f"{name}: bytes", logged=kept_weights, recomputed=found)
+        if kept_weights != model.weights_sha256:
+            return Difference(target=f"{name}: bytes", logged=kept_weights, recomputed=model.weights_sha256)
         return None
 
-    async def _decision_difference(self, decision: Decision, again: BranchFold | None) -> Difference | None:
-        if again is not None:
-            bandit = await self._bandit(decision.config_version)
-            folded = again.fold.policy
-            policy = VwPolicy(folded.model, bandit.config.policy.exploration, folded.learned)
-            return _difference(Serving(bandit, policy, decision.model_version), decision)
-        serving = await self._as_of(decision.config_version, 0)
-        try:
-            return _difference(serving, decision)
-        finally:
-            serving.close()
+    async def _serving(self, decision: Decision, again: BranchFold | None) -> Serving | None:
+        if again is None:
+            return await self._as_of(decision.config_version, decision.model_version)
+        bandit = await self._bandit(decision.config_version)
+        folded = again.fold.policy
+        policy = VwPolicy(folded.model, bandit.config.policy.exploration, folded.learned)
+        return Serving(bandit, policy, decision.model_version)
 
-    async def _as_of(self, config_version: int, model_version: int) -> Serving:
-        """The bandit as it was served under these versions; a pruned model is folded again from the log."""
-        bandit = await self._bandit(config_version)
+    async def _as_of(self, config_version: int, model_version: int) -> Serving | None:
+        """The bandit as it was served under these versions; a pruned model is folded again from the log.
+
+        None: that was archived. What was asked for last is kept at hand: decisions come by their versions.
+        """
+        if self._last is None or self._last[0] != (config_version, model_version):
+            self.close()
+            bandit = await self._bandit(config_version)
+            serving = None
+            with suppress(ArchivedError):
+                serving = Serving(bandit, await self._policy(bandit, model_version), model_version)
+            self._last = ((config_version, model_version), serving)
+        return self._last[1]
+
+    async def _policy(self, bandit: Bandit, model_version: int) -> VwPolicy:
         try:
-            policy = await served_policy(self._connection, bandit, model_version)
+            return await served_policy(self._connection, bandit, model_version)
         except ModelRefusedError:
             model = await models.lineage(self._connection, self._bandit_key, model_version)
             again = await refolded(self._connection, self._configs, bandit, model, chunk=self._chunk)
-            policy = VwPolicy(again.fold.policy.model, bandit.config.policy.exploration, model.learned)
-        return Serving(bandit, policy, model_version)
+            return VwPolicy(again.fold.policy.model, bandit.config.policy.exploration, model.learned)
+
+    def close(self) -> None:
+        """Free the model that is kept at hand."""
+        if self._last is not None and self._last[1] is not None:
+            self._last[1].close()
+        self._last = None
 
     async def _bandit(self, config_version: int) -> Bandit:
         if config_version not in self._bandits:
@@ -354,6 +410,12 @@ def _difference(serving: Serving, logged: Decision) -> Difference | None:
             name, one, other = f"{name}[{at}]", one[at], other[at]
         return Difference(target=name, logged=one, recomputed=other)
     return None
+
+
+def _plus(report: AuditReport, **counts: int) -> AuditReport:
+    return msgspec.structs.replace(
+        report, **{name: getattr(report, name) + count for name, count in counts.items()}
+    )
 
 
 def _with(report: AuditReport, difference: Difference) -> AuditReport:

@@ -23,7 +23,7 @@ from bandit.db.models import Prediction
 from bandit.db.pool import SIGN_OF_LIFE_SECONDS, Connection
 from bandit.db.training import LogEntry
 from bandit.errors import ModelRefusedError
-from bandit.fold import Fold, relearned_from
+from bandit.fold import Fold
 from bandit.policy import FixedPolicy, Policy
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
@@ -67,14 +67,14 @@ class BranchFold:
     async def begin(
         cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch
     ) -> BranchFold:
-        """Begin at the beginning of the log."""
+        """Begin where the branch begins."""
         config = await _config(connection, configs, bandit.bandit_key, branch.config_version)
         return cls.anew(bandit, branch, config)
 
     @classmethod
     def anew(cls, bandit: Bandit, branch: Branch, config: BanditConfig) -> BranchFold:
         """A branch that has learned nothing yet, and learns under this configuration."""
-        return cls(bandit, branch, config, Fold.start(config.policy, bandit.salt))
+        return cls(bandit, branch, config, Fold.start(config.policy, bandit.salt, branch.begins_after))
 
     @classmethod
     async def resume(
@@ -84,16 +84,28 @@ class BranchFold:
 
         Raises:
             ModelRefusedError: its bytes are not kept, or not what they were.
+            ArchivedError: the events that are relearned were archived.
         """
         config = await _config(connection, configs, bandit.bandit_key, branch.config_version)
         loaded = vw.Model.from_bytes(await models.weights(connection, model), model.sha256, config.policy)
         seq = model.trained_through_seq
         past: list[TrainingEvent | None] = []
-        after = max(0, seq - relearned_from(config.policy))
-        async for chunk in training.log(connection, configs, branch, after, seq):
+        async for chunk in training.log(connection, configs, branch, model.resumes_after, seq):
             past += [_event(entry, branch, config) for entry in chunk]
-        fold = Fold.resume(config.policy, bandit.salt, loaded, seq, model.learned, past)
+        fold = Fold.resume(config.policy, bandit.salt, loaded, seq, model.learned, past, branch.begins_after)
         return cls(bandit, branch, config, fold)
+
+    @classmethod
+    async def nearest(
+        cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch, upto: int
+    ) -> BranchFold:
+        """Go on from the last version of the branch, up to this one, that can be loaded, else begin."""
+        while (model := await models.nearest_kept(connection, branch, upto)) is not None:
+            try:
+                return await cls.resume(connection, configs, bandit, branch, model)
+            except ModelRefusedError:
+                upto = model.model_version - 1
+        return await cls.begin(connection, configs, bandit, branch)
 
     def goes_on_as(self, branch: Branch, config: BanditConfig) -> bool:
         """Take over what was changed of the branch in the database; False: it must be taken up again."""
@@ -169,6 +181,7 @@ class BranchFold:
             parent=self.branch.newest_version or self.branch.beside,
             config_version=self.branch.config_version,
             trained_through_seq=self.fold.seq,
+            resumes_after=self.fold.resumes_after,
             learned=self.fold.policy.learned,
             sha256=hashlib.sha256(weights).hexdigest(),
             weights_sha256=vw.weights_sha256(weights, self.config.policy),
@@ -242,14 +255,12 @@ async def _config(
 async def refolded(
     connection: Connection, configs: ConfigCache, bandit: Bandit, model: ModelVersion, *, chunk: int = 1_000
 ) -> BranchFold:
-    """The branch of `model` as it stood at that version, from the nearest version whose bytes are kept."""
+    """The branch of `model` as it stood at that version, from the nearest version whose bytes are kept.
+
+    Raises:
+        ArchivedError: what it needs of the log was archived.
+    """
     branch = next(b for b in await models.branches(connection, bandit.bandit_key) if b.branch == model.branch)
-    nearest = await models.nearest_kept(connection, model)
-    try:
-        if nearest is None:
-            raise ModelRefusedError("none is kept")
-        taken = await BranchFold.resume(connection, configs, bandit, branch, nearest)
-    except ModelRefusedError:
-        taken = await BranchFold.begin(connection, configs, bandit, branch)
+    taken = await BranchFold.nearest(connection, configs, bandit, branch, model.model_version)
     await taken.advance(connection, configs, model.trained_through_seq, chunk=chunk)
     return taken

@@ -63,6 +63,12 @@ class BrokenLogError(SegbanditError):
     code = "broken_log"
 
 
+class ArchivedError(SegbanditError):
+    """What this needs of the training log was archived: it stands in files, no longer in the database."""
+
+    code = "archived"
+
+
 class SetupError(SegbanditError):
     """The surroundings do not allow what was asked: a port is taken, a data set is missing, no database."""
 

@@ -45,20 +45,29 @@ class Fold:
     True
     """
 
-    def __init__(self, settings: PolicySettings, salt: str, model: Model, seq: int, learned: int) -> None:
+    def __init__(
+        self,
+        settings: PolicySettings,
+        salt: str,
+        model: Model,
+        seq: int,
+        learned: int,
+        begins_after: int,
+    ) -> None:
         self.settings = settings
         self._salt = salt
         self._model = model
         self.policy = VwPolicy(model, settings.exploration, learned)
-        #: How far in the training log it has come; 0 before the first event.
+        #: How far in the training log it has come; `begins_after` before the first event.
         self.seq = seq
+        self._begins_after = begins_after
         #: The last events as the model learns them, oldest first; None for one that was passed over.
         self._past: deque[list[str] | None] = deque(maxlen=relearned_from(settings))
 
     @classmethod
-    def start(cls, settings: PolicySettings, salt: str) -> Fold:
-        """A fold that has learned nothing."""
-        return cls(settings, salt, Model.untrained(settings), 0, 0)
+    def start(cls, settings: PolicySettings, salt: str, begins_after: int = 0) -> Fold:
+        """A fold that has learned nothing; its first event is the one after `begins_after`."""
+        return cls(settings, salt, Model.untrained(settings), begins_after, 0, begins_after)
 
     @classmethod
     def resume(
@@ -69,17 +78,23 @@ class Fold:
         seq: int,
         learned: int,
         past: Iterable[TrainingEvent | None],
+        begins_after: int = 0,
     ) -> Fold:
-        """Go on after `seq`; `past` are the events up to `seq`, the last `relearned_from` at least.
+        """Go on after `seq`; `past` are the events after the fold's `resumes_after`, up to `seq`.
 
         None stands for an event that was passed over; `learned` counts what was learned and relearned.
         """
-        fold = cls(settings, salt, model, seq, learned)
+        fold = cls(settings, salt, model, seq, learned, begins_after)
         fold._past.extend(None if event is None else fold._labelled(event) for event in past)
-        expected = min(seq, relearned_from(settings))
+        expected = seq - fold.resumes_after
         if len(fold._past) != expected:
             raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
         return fold
+
+    @property
+    def resumes_after(self) -> int:
+        """Who goes on from its snapshot needs the events after this."""
+        return max(self._begins_after, self.seq - relearned_from(self.settings))
 
     def learn(self, event: TrainingEvent) -> None:
         """Learn the next event of the log, then relearn some past ones."""

@@ -14,9 +14,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import structlog
 
-from bandit import metrics, rewards, versions, vw
+from bandit import metrics, retention, rewards, versions, vw
 from bandit.branches import BranchFold
 from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import rewards as reward_events
@@ -31,7 +32,7 @@ from bandit.db.pool import (
     connect,
 )
 from bandit.db.training import Due, LogEntry
-from bandit.errors import ModelRefusedError, UnavailableError
+from bandit.errors import ArchivedError, ModelRefusedError, UnavailableError
 from bandit.settings import Settings
 from bandit.types import Bandit, Branch, BranchState
 
@@ -122,7 +123,7 @@ class Learner:
                 await connection.execute("SELECT 1")
 
     async def _keep_house(self) -> None:
-        """Look after partitions, signals and snapshots, on its own connection: it may take a while."""
+        """Look after partitions, signals, snapshots and old days; on its own connection: it may take long."""
         while True:
             pause = _HOUSEKEEPING_SECONDS
             try:
@@ -135,12 +136,19 @@ class Learner:
                         keep=self._settings.keep_snapshots,
                         every=self._settings.keep_every_snapshot,
                     )
+                    await self._archive(connection)
                 finally:
                     await connection.close(timeout=1)
             except Exception as error:  # whatever it is, there is time to try again
                 pause = _HOUSEKEEPING_AGAIN_SECONDS
                 _log.warning("housekeeping put off", error=str(error))
             await asyncio.sleep(pause)
+
+    async def _archive(self, connection: Connection) -> None:
+        settings = self._settings
+        if settings.keep_days is not None:
+            async for part in retention.archive(connection, settings.archive, settings.keep_days):
+                _log.info("archived", **msgspec.structs.asdict(part))
 
     async def step(self, connection: Connection) -> int:
         """Settle and learn one batch of what is due in every bandit that is ours; how many decisions."""
@@ -294,6 +302,10 @@ class Learner:
             before = next(b for b in branches if b.branch == live.branch.replaced)
             if not set(live.branch.without_subjects) <= set(before.without_subjects):
                 return  # somebody wants to be forgotten, and that branch remembers
+            try:
+                await versions.check_goes_on(connection, before)
+            except ArchivedError:
+                return  # what it missed is no longer there to be learned
             reason = (
                 f"rolled back automatically: (baseline - live) lies in [{found.low:.4g}, {found.high:.4g}] "
                 f"of the reward's range by {found.events} events of branch {live.branch.branch}"
@@ -335,7 +347,7 @@ class Learner:
     async def _fold_of(
         self, connection: Connection, bandit: Bandit, branch: Branch, live: Branch
     ) -> BranchFold:
-        """The branch's fold: from memory, else from its newest version, else from the beginning."""
+        """The branch's fold: from memory, else from its newest version that can be loaded, else begun."""
         key = (bandit.bandit_key, branch.branch)
         taken = self._folds.pop(key, None)
         if taken is not None:
@@ -347,9 +359,11 @@ class Learner:
             try:
                 taken = await BranchFold.take_up(connection, self._configs, bandit, branch)
             except ModelRefusedError as error:
-                _log.error("snapshot refused, folding the log anew", bandit_key=key[0], error=error.message)
+                _log.error("snapshot refused, folding it again", bandit_key=key[0], error=error.message)
                 await models.forget_comparison(connection, branch)  # what was predicted is predicted again
-                taken = await BranchFold.begin(connection, self._configs, bandit, branch)
+                taken = await BranchFold.nearest(
+                    connection, self._configs, bandit, branch, branch.newest_version
+                )
         taken.bandit = bandit
         taken.compare_since(live.live_since_config or 0)
         self._folds[key] = taken  # last in, so the first is the one longest unused

@@ -16,7 +16,7 @@ from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
 from bandit.db.training import LogEntry
 from bandit.errors import BrokenLogError, ConflictError, InvalidInputError
-from bandit.types import Bandit, BanditConfig, Branch, Value
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, Value
 
 _CHUNK = 2_000
 Progress = Callable[[int, int], None]
@@ -26,8 +26,12 @@ class Rebuilt(Value, frozen=True, kw_only=True):
     """What came of folding the log again."""
 
     bandit_key: str
+    #: The place of the log after which folding began: 0, unless the lines up to there were archived.
+    after: int
     #: The last place of the log that was folded.
     through: int
+    #: The live branch's version from whose bytes it went on, where the lines before were archived.
+    resumed_from: int | None
     #: Events of subjects left out; the others were learned. Who was left out by the live branch, or, in what
     #: is published, by the candidate before, stays so.
     left_out: int
@@ -59,7 +63,9 @@ async def rebuild(
 ) -> Rebuilt:
     """Fold the log under the policy in force; each reward is settled again from its events, late ones too.
 
-    What the live branch leaves out stays left out.
+    What the live branch leaves out stays left out. Where the beginning of the log was archived, what is to be
+    the same goes on from the first version that what is left of the log allows; what is to be published, or
+    leaves out or defines anew, learns what is left alone.
 
     `reward_definition` is a configuration version whose definition all rewards are settled by; by default
     each by the one it was settled by first. `progress` hears how many events were folded, and of how many.
@@ -67,9 +73,11 @@ async def rebuild(
     Raises:
         NotFoundError: no such bandit or configuration version.
         InvalidInputError: the log does not go as far as `through`.
+        ArchivedError: what is left of the log begins later, or no version goes on from there.
         BrokenLogError: the log is not whole.
     """
     async with database.snapshot() as connection:
+        await training.hold(connection)
         bandit = await bandits.get(connection, bandit_key)
         live = await versions.live(connection, bandit_key)
         end = await training.end(connection, bandit_key)
@@ -92,20 +100,31 @@ async def rebuild(
         left_out = set(live.without_subjects)
         if publish:
             left_out = await versions.left_out(connection, bandit_key)
+        archived = await bandits.archived_through(connection, bandit_key)
+        if through <= archived:
+            raise await training.archived(connection, bandit_key, through)
+        configs = ConfigCache()
         branch = models.begun(
             bandit_key, 0, "candidate" if publish else "retired", config_version, "rebuilt",
+            begins_after=archived,
             beside=live.newest_version,
-            held_out_after=versions.held_out_after(through),
+            held_out_after=versions.held_out_after(archived, through),
             without_subjects=sorted({*left_out, *without_subjects}),
         )  # fmt: skip
-        folded = BranchFold.anew(bandit, branch, learns)
+        resumed = None
+        if live.begins_after < archived and not (publish or defined or without_subjects):
+            resumed = await _first_left(connection, live, archived, through)
+            branch = msgspec.structs.replace(live, state="retired")  # it need not predict
+            folded = await BranchFold.resume(connection, configs, bandit, branch, resumed)
+        else:
+            folded = BranchFold.anew(bandit, branch, learns)
+        after = folded.fold.seq
         folded.compare_since(live.live_since_config or 0)
         began = time.perf_counter()
         revised: list[tuple[int, float]] = []
-        configs = ConfigCache()
         try:
-            progress(0, through)
-            async for entries in training.log(connection, configs, live, 0, through, _CHUNK):
+            progress(0, through - after)
+            async for entries in training.log(connection, configs, live, after, through, _CHUNK):
                 settled = await _settled_again(connection, configs, bandit, defined, entries)
                 changed = [was for was, now in zip(entries, settled, strict=True) if now is not was]
                 await _check_seals(connection, bandit_key, changed)
@@ -115,10 +134,11 @@ async def rebuild(
                     if now.reward != was.reward
                 ]
                 await folded.learn(connection, settled)
-                progress(folded.fold.seq, through)
+                progress(folded.fold.seq - after, through - after)
             seconds = time.perf_counter() - began
             sha256 = vw.weights_sha256(folded.fold.to_bytes(), learns.policy)
             alike = not revised and branch.without_subjects == live.without_subjects
+            alike &= resumed is not None or live.begins_after == branch.begins_after
             alike &= defined is None or defined.reward.clip == live_config.reward.clip
             same = await models.on_branch(connection, live, through) if alike else None
             published, before = None, bandit.candidate
@@ -128,7 +148,9 @@ async def rebuild(
             folded.close()
     return Rebuilt(
         bandit_key=bandit_key,
+        after=after,
         through=through,
+        resumed_from=resumed.model_version if resumed else None,
         left_out=folded.passed_over,
         subjects_left_out=len(branch.without_subjects),
         revised=len(revised),
@@ -146,12 +168,14 @@ async def restore(database: Database, bandit_key: str, model_version: int) -> No
 
     Raises:
         NotFoundError: no such bandit or version.
+        ArchivedError: what it needs of the log was archived.
         BrokenLogError: what comes out is not what the version was.
     """
     async with database.snapshot() as connection:
+        await training.hold(connection)
         bandit = await bandits.get(connection, bandit_key)
         model = await models.lineage(connection, bandit_key, model_version)
-        if await models.nearest_kept(connection, model) == model:
+        if await models.is_kept(connection, model):
             return
         folded = await refolded(connection, ConfigCache(), bandit, model)
         try:
@@ -167,6 +191,14 @@ async def restore(database: Database, bandit_key: str, model_version: int) -> No
         )
     async with database.transaction() as connection:
         await models.restore(connection, model, weights, hashlib.sha256(weights).hexdigest())
+
+
+async def _first_left(connection: Connection, live: Branch, archived: int, through: int) -> ModelVersion:
+    """The first version from which what is left of the log can be folded."""
+    first = await models.first_kept(connection, live, archived)
+    if first is None or first.trained_through_seq > through:
+        raise await training.archived(connection, live.bandit_key, live.begins_after + 1)
+    return first
 
 
 async def _settled_again(
@@ -219,10 +251,15 @@ async def _publish(
         bandit = await bandits.get(connection, bandit_key, lock=True)
         now = await versions.live(connection, bandit_key)
         left_out = await versions.left_out(connection, bandit_key)
-        if now.branch != live.branch or not left_out <= set(folded.branch.without_subjects):
+        archived = await bandits.archived_through(connection, bandit_key)
+        if (
+            now.branch != live.branch
+            or not left_out <= set(folded.branch.without_subjects)
+            or archived != folded.branch.begins_after
+        ):
             raise ConflictError(
-                "expected the same live branch and the same subjects left out as when this began, but "
-                "somebody changed them meanwhile; nothing was published. Rebuild again."
+                "expected the same live branch, the same subjects left out and the same log as when this "
+                "began, but somebody changed them meanwhile; nothing was published. Rebuild again."
             )
         config_version = folded.branch.config_version
         if reward_definition is not None:

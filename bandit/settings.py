@@ -41,5 +41,15 @@ class Settings(BaseSettings):
     idle_seconds: float = Field(default=600.0, gt=0.0)
     #: How much memory the models of an API process may take, in MiB; the bandit longest unused makes room.
     model_memory: float = Field(default=1_250.0, gt=0.0)
+    #: Decisions older than so many whole days (UTC) are archived, with their lines of the training log and
+    #: their reward events: exported as Parquet, then deleted. None: everything is kept for ever.
+    keep_days: int | None = Field(default=None, ge=1)
+    #: Where the Parquet files go; None: the folder `archive` in `data_dir`.
+    archive_dir: Path | None = None
     #: Connections per API process.
     pool_size: int = 8
+
+    @property
+    def archive(self) -> Path:
+        """Where the Parquet files go."""
+        return (self.archive_dir or self.data_dir / "archive").absolute()

@@ -345,7 +345,9 @@ class Branch(Value, frozen=True, kw_only=True):
     config_version: int
     #: 0: there is none yet.
     newest_version: int
-    #: What `newest_version` has learned of the training log.
+    #: Its first event in the training log is the one after this; 0 unless older ones were archived before it.
+    begins_after: int
+    #: What `newest_version` has learned of the training log; `begins_after` where there is none yet.
     trained_through: int
     #: The model version beside which it was begun; None for the first branch.
     beside: int | None
@@ -374,8 +376,10 @@ class ModelVersion(Value, frozen=True, kw_only=True):
     parent: int | None
     #: The configuration whose policy it was learned under.
     config_version: int
-    #: It is the fold over training_log[1 .. trained_through_seq].
+    #: It is the fold over training_log[its branch's begins_after + 1 .. trained_through_seq].
     trained_through_seq: int
+    #: Who goes on from it needs the training log after this, whose last events are relearned.
+    resumes_after: int
     #: How many events it has learned, relearned ones too.
     learned: int
     #: Of the bytes, which are checked before they are loaded.

@@ -10,9 +10,9 @@ from collections.abc import Collection
 
 import msgspec
 
-from bandit.db import bandits, models
+from bandit.db import bandits, models, training
 from bandit.db.pool import CHANGED, WORK, Connection, notify
-from bandit.errors import ConflictError
+from bandit.errors import ArchivedError, ConflictError
 from bandit.exploration import learned_alike
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, PolicySettings
 
@@ -20,13 +20,13 @@ from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, PolicySetti
 _HELD_OUT, _HELD_OUT_AT_MOST = 0.2, 100_000
 
 
-def held_out_after(end: int) -> int:
-    """The place in a log of `end` events after which events are predicted before they are learned.
+def held_out_after(begins_after: int, end: int) -> int:
+    """The place in a log, learned from `begins_after` to `end`, after which events are predicted first.
 
-    >>> held_out_after(1_000)
+    >>> held_out_after(0, 1_000)
     800
     """
-    return end - min(round(_HELD_OUT * end), _HELD_OUT_AT_MOST)
+    return end - min(round(_HELD_OUT * (end - begins_after)), _HELD_OUT_AT_MOST)
 
 
 def same_policy(one: PolicySettings, other: PolicySettings) -> bool:
@@ -66,12 +66,15 @@ async def begin_candidate(
 ) -> Branch:
     """Begin a branch beside the live one; a candidate that is there already makes room for it.
 
+    It learns what of the log was not archived.
+
     It is compared on the last part of the log through `through`, its end unless given, and on what follows.
     It learns the rewards that the live branch learned, and leaves out what that and an earlier candidate
     leave out. The bandit was read with `lock=True`.
     """
     everything = await models.branches(connection, bandit_key)
     beside = next(b for b in everything if b.state == "live")
+    begins_after = await bandits.archived_through(connection, bandit_key)
     branch = models.begun(
         bandit_key,
         await models.next_branch(connection, bandit_key),
@@ -79,7 +82,8 @@ async def begin_candidate(
         config_version,
         reason,
         beside=beside.newest_version,
-        held_out_after=held_out_after(beside.trained_through if through is None else through),
+        begins_after=begins_after,
+        held_out_after=held_out_after(begins_after, beside.trained_through if through is None else through),
         without_subjects=sorted(await left_out(connection, bandit_key, without_subjects)),
     )
     for earlier in everything:
@@ -100,6 +104,9 @@ async def promote(
 
     One that is `returning` was live before and is there for good: nothing takes its place by itself. The
     bandit was read with `lock=True`.
+
+    Raises:
+        ArchivedError: what it has not learned yet was archived.
     """
     await models.pin(connection, bandit.bandit_key, None)
     await _go_live(connection, bandit, branch, reason, returning=returning)
@@ -112,8 +119,9 @@ async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion,
 
     Raises:
         ConflictError: its bytes are no longer kept.
+        ArchivedError: what its branch has not learned yet was archived.
     """
-    if await models.nearest_kept(connection, model) != model:
+    if not await models.is_kept(connection, model):
         raise ConflictError(
             f"model_version: expected a version whose bytes are kept, got {model.model_version}, whose bytes "
             "were pruned. This folds it again and rolls back to it: segbandit models rollback "
@@ -124,6 +132,27 @@ async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion,
     await _go_live(
         connection, bandit, model.branch, reason, returning=True, config_version=model.config_version
     )
+
+
+async def check_goes_on(connection: Connection, branch: Branch) -> None:
+    """The log has what the branch needs to go on.
+
+    Raises:
+        ArchivedError: some of that was archived.
+    """
+    resumes_after = branch.begins_after
+    if branch.newest_version:
+        newest = await models.lineage(connection, branch.bandit_key, branch.newest_version)
+        resumes_after = newest.resumes_after
+    try:
+        await training.check_there(connection, branch.bandit_key, resumes_after)
+    except ArchivedError as error:
+        raise ArchivedError(
+            f"expected a branch that can go on learning, got branch {branch.branch}, which has learned the "
+            f"log up to line {branch.trained_through}. To go back to its policy, ask for that again (PATCH "
+            f"policy): a candidate learns it from what is there. In detail: {error.message}",
+            target="model_version",
+        ) from error
 
 
 async def _go_live(
@@ -144,6 +173,7 @@ async def _go_live(
             connection, new, "live", reason, live_since_config=new.live_since_config, replaced=new.replaced
         )
     else:
+        await check_goes_on(connection, new)
         policy = (
             await bandits.get(
                 connection, bandit.bandit_key, config_version=config_version or new.config_version

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bandit import logs
 from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
-from cli import bandits, demo, models, proofs, replay_live, service
+from cli import archive, bandits, demo, models, proofs, replay_live, service
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command()(demo.demo)
 app.command()(replay_live.replay_live)
 app.command()(proofs.audit)
 app.command()(proofs.rebuild)
+app.command()(archive.archive)
 app.add_typer(bandits.app, name="bandits")
 app.add_typer(models.app, name="models")
 

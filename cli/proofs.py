@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from bandit import audit as auditing
 from bandit import rebuild as rebuilding
@@ -15,9 +12,9 @@ from bandit.audit import AuditReport
 from bandit.db.pool import Database
 from bandit.errors import NotFoundError
 from cli.errors import clean_exit, say_failed
+from cli.progress import shown
 from cli.service import DataDir, prepared, with_database
 
-T = TypeVar("T")
 BanditOption = Annotated[str, typer.Option("--bandit", help="The bandit's key.")]
 DecisionId = Annotated[str | None, typer.Option("--decision", help="Only this decision.", show_default=False)]
 Sample = Annotated[int, typer.Option(help="So many decisions, drawn at random.", min=1, max=1_000_000)]
@@ -67,7 +64,7 @@ def audit(
                 )
             return report
         if everything:
-            return await _shown(lambda told: auditing.audit_everything(database, bandit, told))
+            return await shown(lambda told: auditing.audit_everything(database, bandit, told))
         return await auditing.audit_sample(database, bandit, sample)
 
     with clean_exit("Nothing was changed."):
@@ -77,6 +74,12 @@ def audit(
             looked_at += (
                 f", {report.model_versions:,} model versions, {report.training_events:,} lines of the "
                 f"training log and {report.reward_events:,} reward events"
+            )
+        if report.archived_events or report.archived_versions or report.archived_decisions:
+            typer.echo(
+                f"{bandit}: not made again, because their log is archived: {report.archived_events:,} lines "
+                f"of the training log, {report.archived_versions:,} model versions and "
+                f"{report.archived_decisions:,} decisions."
             )
         if report.difference is None:
             typer.echo(f"{bandit}: {looked_at}, made again: the same, bit for bit.")
@@ -106,7 +109,7 @@ def rebuild(
     """
 
     async def run(database: Database) -> rebuilding.Rebuilt:
-        return await _shown(
+        return await shown(
             lambda told: rebuilding.rebuild(
                 database,
                 bandit,
@@ -120,12 +123,17 @@ def rebuild(
 
     with clean_exit("Nothing was changed."):
         found = with_database(prepared(data_dir), run)
+        events = found.through - found.after
         typer.echo(
-            f"{bandit}: {found.through:,} events in {found.seconds:.2f} s "
-            f"({found.through / max(found.seconds, 1e-9):,.0f} a second), {found.left_out:,} left out "
+            f"{bandit}: {events:,} events in {found.seconds:.2f} s "
+            f"({events / max(found.seconds, 1e-9):,.0f} a second), {found.left_out:,} left out "
             f"(of {found.subjects_left_out} subjects), "
             f"{found.revised:,} with another reward than was learned. Weights {found.weights_sha256[:16]}."
         )
+        if found.resumed_from is not None:
+            typer.echo(f"Folded on from model {found.resumed_from}: older lines of the log are archived.")
+        elif found.after:
+            typer.echo(f"Folded from line {found.after + 1} on: older lines of the log are archived.")
         if publish and found.published is None:
             typer.echo("Not published: it is what the live branch has learned already.")
         if found.replaced is not None:
@@ -143,17 +151,3 @@ def rebuild(
                 f"somebody changed the log or the model. Look with: segbandit audit --bandit {bandit} --all"
             )
             raise typer.Exit(1)
-
-
-async def _shown(run: Callable[[Callable[[str, int, int], None]], Awaitable[T]]) -> T:
-    """Run something that tells how far it is, and show that."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what)
-            bar.update(tasks[what], completed=done, total=total)
-
-        return await run(told)

@@ -57,6 +57,7 @@ def prepared(data_dir: Path | None, *, mind: bool = False, create: bool = False)
     settings = Settings()
     if data_dir is not None:
         settings = settings.model_copy(update={"data_dir": data_dir})
+        os.environ["SEGBANDIT_DATA_DIR"] = str(data_dir.absolute())
     if settings.database_url is None:
         if not create and not (settings.data_dir / "postgres").exists():
             raise SetupError(

@@ -91,6 +91,17 @@ async def unsealed(connection: Connection, bandit_key: str) -> list[int]:
     return sorted(set(range(1, newest + 1)) - good)
 
 
+async def archived_through(connection: Connection, bandit_key: str) -> int:
+    """Up to here the bandit's training log was archived; every later line is there. 0: nothing was.
+
+    It stays as it is while the bandit is read with `lock=True`, or the log is held (`training.hold`).
+    """
+    archived = await connection.fetchval(
+        "SELECT archived_through FROM bandits WHERE bandit_key = $1", bandit_key
+    )
+    return int(archived)
+
+
 async def archive(connection: Connection, bandit_key: str) -> None:
     """Take the bandit out of service; what it has logged and learned stays."""
     await connection.execute(

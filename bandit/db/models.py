@@ -297,17 +297,41 @@ async def on_branch(connection: Connection, branch: Branch, through: int) -> Mod
     return ModelVersion(**row) if row else None
 
 
-async def nearest_kept(connection: Connection, model: ModelVersion) -> ModelVersion | None:
-    """The last version of its branch, up to itself, whose bytes are kept; None if there is none."""
+async def nearest_kept(connection: Connection, branch: Branch, upto: int) -> ModelVersion | None:
+    """The last version of the branch, up to this one, whose bytes are kept; None if there is none."""
     row = await connection.fetchrow(
         f"""SELECT {_MODEL} FROM model_versions
             WHERE bandit_key = $1 AND branch = $2 AND model_version <= $3 AND weights IS NOT NULL
             ORDER BY model_version DESC LIMIT 1""",  # noqa: S608 our own column names
-        model.bandit_key,
-        model.branch,
-        model.model_version,
+        branch.bandit_key,
+        branch.branch,
+        upto,
     )
     return ModelVersion(**row) if row else None
+
+
+async def first_kept(connection: Connection, branch: Branch, resumes_after: int) -> ModelVersion | None:
+    """The first version of the branch whose bytes are kept and that needs no earlier line of the log than
+    those after this place to go on; None if there is none."""
+    row = await connection.fetchrow(
+        f"""SELECT {_MODEL} FROM model_versions
+            WHERE bandit_key = $1 AND branch = $2 AND resumes_after >= $3 AND weights IS NOT NULL
+            ORDER BY model_version LIMIT 1""",  # noqa: S608 our own column names
+        branch.bandit_key,
+        branch.branch,
+        resumes_after,
+    )
+    return ModelVersion(**row) if row else None
+
+
+async def is_kept(connection: Connection, model: ModelVersion) -> bool:
+    """Whether the bytes of the version are kept."""
+    kept: bool = await connection.fetchval(
+        "SELECT weights IS NOT NULL FROM model_versions WHERE bandit_key = $1 AND model_version = $2",
+        model.bandit_key,
+        model.model_version,
+    )
+    return kept
 
 
 async def weights(connection: Connection, model: ModelVersion) -> bytes:
@@ -356,16 +380,26 @@ async def restore(connection: Connection, model: ModelVersion, weights: bytes, s
 
 async def prune(connection: Connection, *, keep: int, every: int) -> None:
     """Drop the bytes, never the lineage, of versions that are neither among the newest `keep` of their bandit
-    nor the newest of a branch nor served nor one in `every`, from which the others are folded again."""
+    nor the newest of a branch nor served nor one in `every`, from which the others are folded again; nor the
+    first of a branch from which these can be folded, where the beginning of its log was archived."""
     await connection.execute(
-        """UPDATE model_versions m SET weights = NULL
+        """WITH first AS MATERIALIZED (
+               SELECT k.bandit_key, min(k.model_version) AS model_version
+               FROM model_branches r JOIN bandits b USING (bandit_key)
+               JOIN model_versions k ON (k.bandit_key, k.branch) = (r.bandit_key, r.branch)
+               WHERE r.begins_after < b.archived_through AND k.resumes_after >= b.archived_through
+                 AND k.weights IS NOT NULL
+               GROUP BY k.bandit_key, k.branch)
+           UPDATE model_versions m SET weights = NULL
            FROM bandits b
            WHERE m.bandit_key = b.bandit_key AND m.weights IS NOT NULL
              AND m.model_version <= b.newest_model_version - $1
              AND m.model_version % $2 <> 0
              AND m.model_version IS DISTINCT FROM b.pinned_model_version
              AND NOT EXISTS (SELECT FROM model_branches r WHERE r.bandit_key = m.bandit_key
-                             AND r.newest_version = m.model_version)""",
+                             AND r.newest_version = m.model_version)
+             AND NOT EXISTS (SELECT FROM first f WHERE f.bandit_key = m.bandit_key
+                             AND f.model_version = m.model_version)""",
         keep,
         every,
     )
@@ -410,6 +444,7 @@ def begun(
     config_version: int,
     reason: str,
     *,
+    begins_after: int = 0,
     beside: int | None = None,
     held_out_after: int = 0,
     without_subjects: Sequence[str] = (),
@@ -422,7 +457,8 @@ def begun(
         state=state,
         config_version=config_version,
         newest_version=0,
-        trained_through=0,
+        begins_after=begins_after,
+        trained_through=begins_after,
         beside=beside,
         held_out_after=held_out_after,
         live_since_config=config_version if state == "live" else None,

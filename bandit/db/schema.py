@@ -61,21 +61,24 @@ async def _prepare_partitions(url: str) -> None:
 async def ensure_partitions(connection: Connection, today: date | None = None) -> None:
     """Make the daily partitions of `decisions` from yesterday to two weeks ahead, where they are missing."""
     first = (today or datetime.now(UTC).date()) - timedelta(days=1)
-    existing = {
-        match[1]
-        for row in await connection.fetch(
-            "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'decisions'::regclass"
-        )
-        if (match := re.search(r"decisions_(\d{8})$", row["name"]))
-    }
+    existing = await partitions(connection)
     for day in (first + timedelta(days=offset) for offset in range(DAYS_AHEAD + 2)):
-        if f"{day:%Y%m%d}" not in existing:
+        if day not in existing:
             try:
                 await _create_partition(connection, day)
             except (asyncpg.CheckViolationError, asyncpg.LockNotAvailableError) as error:
                 # Rows of that day lie in the default partition already, or somebody holds the table: nothing
                 # is lost, decisions land in the default partition.
                 _log.warning("partition not made", day=str(day), error=str(error))
+
+
+async def partitions(connection: Connection) -> set[date]:
+    """The days (UTC) of which there is a partition."""
+    rows = await connection.fetch(
+        "SELECT inhrelid::regclass::text AS name FROM pg_inherits WHERE inhparent = 'decisions'::regclass"
+    )
+    found = (re.search(r"decisions_(\d{4})(\d\d)(\d\d)$", row["name"]) for row in rows)
+    return {date(*map(int, match.groups())) for match in found if match}
 
 
 async def _create_partition(connection: Connection, day: date) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime, timedelta
 
-from bandit.db import decisions
+from bandit.db import bandits, decisions
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
 from bandit.db.seals import seal_of
-from bandit.errors import BrokenLogError
+from bandit.errors import ArchivedError, BrokenLogError
 from bandit.types import Branch, Decision, Settlement, Value
 
 #: From decision to commit it takes less, in seconds.
@@ -180,9 +180,27 @@ async def settlement(connection: Connection, decision_id: str) -> Settlement | N
 
 
 async def end(connection: Connection, bandit_key: str) -> int:
-    """The place of the last entry of the bandit's training log; 0 before the first."""
-    newest = await connection.fetchval("SELECT max(seq) FROM training_log WHERE bandit_key = $1", bandit_key)
+    """The place of the last entry of the bandit's training log, archived ones too; 0 before the first."""
+    newest = await connection.fetchval(
+        """SELECT greatest(archived_through, (SELECT max(seq) FROM training_log WHERE bandit_key = $1))
+           FROM bandits WHERE bandit_key = $1""",
+        bandit_key,
+    )
     return int(newest or 0)
+
+
+async def begin(connection: Connection, bandit_key: str) -> int:
+    """The place before the first line of the bandit's training log that is there, though gaps may follow."""
+    oldest = await connection.fetchval("SELECT min(seq) FROM training_log WHERE bandit_key = $1", bandit_key)
+    return int(oldest or 1) - 1
+
+
+async def hold(connection: Connection) -> None:
+    """Let nothing of the log be archived until the transaction ends, of which this is the first statement.
+
+    What its snapshot shows of the log would else point to decisions that are gone with their partition.
+    """
+    await connection.execute("LOCK TABLE ONLY decisions IN ACCESS SHARE MODE")
 
 
 async def log(
@@ -196,8 +214,11 @@ async def log(
     """The training log's entries with after < seq <= through, in order, in chunks, as the branch learns them.
 
     Raises:
+        ArchivedError: the log begins later.
         BrokenLogError: an entry or its decision is missing.
     """
+    if after < through:
+        await check_there(connection, branch.bandit_key, after)
     while after < through:
         upto = min(after + chunk, through)
         rows = await connection.fetch(_LOG, branch.bandit_key, after, upto, branch.branch)
@@ -222,6 +243,28 @@ async def log(
             raise _broken(branch.bandit_key, after + len(rows) + 1)
         yield entries
         after = upto
+
+
+async def check_there(connection: Connection, bandit_key: str, after: int) -> None:
+    """All lines after this place are in the database.
+
+    Raises:
+        ArchivedError: some are not, they were archived.
+    """
+    if after < await bandits.archived_through(connection, bandit_key):
+        raise await archived(connection, bandit_key, after + 1)
+
+
+async def archived(connection: Connection, bandit_key: str, seq: int) -> ArchivedError:
+    """The error that says that this line of the log is no longer in the database."""
+    begins = await bandits.archived_through(connection, bandit_key) + 1
+    folder = await connection.fetchval("SELECT folder FROM archived_days ORDER BY archived_at DESC LIMIT 1")
+    return ArchivedError(
+        f"expected the training log of bandit {bandit_key!r} from line {seq} on, but it begins at line "
+        f"{begins}: older lines are in {folder} as Parquet. What begins there or later can be folded, and "
+        "models whose bytes are kept can be served.",
+        target=f"training_log[{seq}]",
+    )
 
 
 def _broken(bandit_key: str, seq: int) -> BrokenLogError:
@@ -294,6 +337,8 @@ async def misplaced(connection: Connection, bandit_key: str) -> str | None:
                SELECT t.decision_id FROM training_log t
                LEFT JOIN decisions d ON (d.decision_id, d.decided_at) = (t.decision_id, t.decided_at)
                WHERE t.bandit_key = $1 AND d.bandit_key IS DISTINCT FROM t.bandit_key
+                 AND NOT (d.decision_id IS NULL AND t.seq <=  -- archived, and its line is to be deleted next
+                          (SELECT archived_through FROM bandits WHERE bandit_key = $1))
                UNION ALL
                SELECT u.decision_id FROM unsettled u
                LEFT JOIN decisions d ON (d.decision_id, d.decided_at) = (u.decision_id, u.decided_at)

@@ -15,6 +15,7 @@ _TABLES = (
         config_version        int NOT NULL,
         newest_model_version  int NOT NULL DEFAULT 0,
         pinned_model_version  int,
+        archived_through      bigint NOT NULL DEFAULT 0,
         salt                  text NOT NULL,
         created_at            timestamptz NOT NULL,
         archived_at           timestamptz
@@ -55,6 +56,8 @@ _TABLES = (
         PRIMARY KEY (decision_id, decided_at)
     ) PARTITION BY RANGE (decided_at)
     """,
+    # By which an archiver sees, in no time, whether somebody activated a decision of an old day just now.
+    "CREATE INDEX decisions_activated ON decisions (activated_at) WHERE activated_at IS NOT NULL",
     # Where no partition was made in time: nothing may be lost.
     "CREATE TABLE decisions_default PARTITION OF decisions DEFAULT",
     """
@@ -121,6 +124,7 @@ _TABLES = (
         state              text NOT NULL CHECK (state IN ('live', 'candidate', 'retired')),
         config_version     int NOT NULL,
         newest_version     int NOT NULL DEFAULT 0,
+        begins_after       bigint NOT NULL DEFAULT 0,
         trained_through    bigint NOT NULL DEFAULT 0,
         beside             int,
         held_out_after     bigint NOT NULL DEFAULT 0,
@@ -169,6 +173,7 @@ _TABLES = (
         parent               int,
         config_version       int NOT NULL,
         trained_through_seq  bigint NOT NULL,
+        resumes_after        bigint NOT NULL,
         learned              bigint NOT NULL,
         sha256               text NOT NULL,
         weights_sha256       text NOT NULL,
@@ -183,6 +188,20 @@ _TABLES = (
     )
     """,
     "CREATE INDEX model_versions_by_branch ON model_versions (bandit_key, branch, model_version)",
+    # What was taken out of the database and stands in files now.
+    """
+    CREATE TABLE archived_days (
+        day            date NOT NULL,
+        part           int NOT NULL,
+        folder         text NOT NULL,
+        decisions      bigint NOT NULL,
+        training_log   bigint NOT NULL,
+        reward_events  bigint NOT NULL,
+        archived_at    timestamptz NOT NULL DEFAULT now(),
+        deleted        boolean NOT NULL DEFAULT false,
+        PRIMARY KEY (day, part)
+    )
+    """,
 )
 
 
@@ -193,7 +212,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "model_versions predictions reward_revisions model_branches training_log reward_signals "
-        "reward_events unsettled decision_claims decisions bandit_configs bandits"
+        "archived_days model_versions predictions reward_revisions model_branches training_log "
+        "reward_signals reward_events unsettled decision_claims decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")

@@ -1,0 +1,142 @@
+"""Rows as Parquet files, written whole or not at all; the only importer of pyarrow.
+
+That is imported when it is first needed: it takes some 60 MB, and most processes never archive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bandit.errors import SetupError
+
+#: So many bytes, as they stand in memory, are written together.
+_ROW_GROUP_BYTES = 16 * 2**20
+#: PostgreSQL's types and what stands for them in a file, without loss: JSON as its text, times in UTC.
+_TYPES = {
+    "text": "string",
+    "json": "string",
+    "bool": "bool",
+    "int2": "int16",
+    "int4": "int32",
+    "int8": "int64",
+    "float8": "double",
+    "timestamptz": "timestamp[us, UTC]",
+}
+
+Rows = Sequence[Sequence[Any]]
+
+
+async def write(path: Path, columns: Mapping[str, str], chunks: AsyncIterator[Rows]) -> int:
+    """Write rows that come in chunks; on disk under this name once all are; how many the file says it has.
+
+    `columns` gives the PostgreSQL type of each column, in the order of a row's values. A file that was there
+    is replaced. The work is done in other threads.
+
+    Raises:
+        SetupError: the folder cannot be written to.
+    """
+    try:
+        file = await asyncio.to_thread(_File, path, columns)
+        try:
+            async for rows in chunks:
+                await asyncio.to_thread(file.write, rows)
+            return await asyncio.to_thread(file.finish)
+        finally:
+            await asyncio.to_thread(file.close)
+    except OSError as error:
+        raise SetupError(
+            f"expected a folder that can be written to, {path.parent}, got {error}. Nothing was deleted; "
+            "make room there, or name another folder."
+        ) from error
+
+
+class _File:
+    """A file that is being written."""
+
+    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        self._path = path
+        self._schema = pa.schema([(name, _type(kind)) for name, kind in columns.items()])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._unfinished = path.with_suffix(".unfinished")
+        self._file = self._unfinished.open("wb")
+        self._writer = parquet.ParquetWriter(self._file, self._schema, compression="zstd")
+        self._group: list[Any] = []
+
+    def write(self, rows: Rows) -> None:
+        """Add rows."""
+        import pyarrow as pa
+
+        values = zip(*rows, strict=True)
+        arrays = [pa.array(one, field.type) for one, field in zip(values, self._schema, strict=True)]
+        self._group.append(pa.record_batch(arrays, schema=self._schema))
+        if sum(batch.nbytes for batch in self._group) > _ROW_GROUP_BYTES:
+            self._write_group()
+
+    def finish(self) -> int:
+        """Bring all of it to disk, under its name; how many rows it says it has."""
+        from pyarrow import parquet
+
+        self._write_group()
+        self._writer.close()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._unfinished.replace(self._path)
+        for folder in list(self._path.parents)[:3]:  # the day's, the archive, and where that lies
+            _sync(folder)
+        return int(parquet.read_metadata(self._path).num_rows)
+
+    def close(self) -> None:
+        """Let go of the file, finished or not."""
+        self._writer.close()
+        self._file.close()
+
+    def _write_group(self) -> None:
+        import pyarrow as pa
+
+        if self._group:
+            self._writer.write_table(pa.Table.from_batches(self._group))
+            self._group.clear()
+
+
+async def read(path: Path, columns: Sequence[str], chunk: int) -> AsyncIterator[list[tuple[Any, ...]]]:
+    """These columns of a file's rows, in chunks.
+
+    Raises:
+        SetupError: the file is not there, or not whole.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(chunk, columns=list(columns)):
+                yield list(zip(*(batch.column(name).to_pylist() for name in columns), strict=True))
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SetupError(
+            f"expected the file {path}, whose rows are still to be deleted from the database, got {error}. "
+            "Put it back and archive again."
+        ) from error
+
+
+def _type(kind: str) -> Any:
+    import pyarrow as pa
+
+    plain = _TYPES[kind.removesuffix("[]")]
+    found = pa.timestamp("us", "UTC") if plain.startswith("timestamp") else pa.type_for_alias(plain)
+    return pa.list_(found) if kind.endswith("[]") else found
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in the folder durable."""
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
