@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bandit.errors import SetupError
 
@@ -28,6 +29,7 @@ _TYPES = {
 }
 
 Rows = Sequence[Sequence[Any]]
+T = TypeVar("T")
 
 
 async def write(path: Path, columns: Mapping[str, str], chunks: AsyncIterator[Rows]) -> int:
@@ -40,18 +42,29 @@ async def write(path: Path, columns: Mapping[str, str], chunks: AsyncIterator[Ro
         SetupError: the folder cannot be written to.
     """
     try:
-        file = await asyncio.to_thread(_File, path, columns)
+        await asyncio.to_thread(import_module, "pyarrow.parquet")
+        file = _File(path, columns)
         try:
             async for rows in chunks:
-                await asyncio.to_thread(file.write, rows)
-            return await asyncio.to_thread(file.finish)
+                await _to_the_end(file.write, rows)
+            return await _to_the_end(file.finish)
         finally:
-            await asyncio.to_thread(file.close)
+            file.close()
     except OSError as error:
         raise SetupError(
             f"expected a folder that can be written to, {path.parent}, got {error}. Nothing was deleted; "
             "make room there, or name another folder."
         ) from error
+
+
+async def _to_the_end(work: Callable[..., T], *given: Any) -> T:
+    """Work in another thread; who is cancelled meanwhile waits for it, for nobody can stop it."""
+    working = asyncio.ensure_future(asyncio.to_thread(work, *given))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        raise
 
 
 class _File:
