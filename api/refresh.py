@@ -1,8 +1,7 @@
 """The bandits this process serves: loaded when asked for, swapped for newer ones, unloaded when unused.
 
-Everything that uses a model runs in the event loop's thread and holds it only between two awaits. So after a
-swap nobody uses the old one, a bandit may be unloaded between any two steps of the others, and the memory is
-given back at once.
+Everything that uses a model runs in the event loop's thread, in the step in which it got it or among what is
+called next. So whatever is swapped or unloaded is freed after that, and nobody needs to count who uses it.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class Servings:
         self.listening = asyncio.Event()
 
     async def get(self, bandit_key: str) -> Serving:
-        """The bandit to serve; valid until the next await.
+        """The bandit to serve; valid until the event loop comes round again, and what it calls then is done.
 
         Raises:
             NotFoundError: no such bandit.
@@ -113,6 +112,7 @@ class Servings:
                 if everything:
                     looked_at_all = time.monotonic()
                     if self.unload_idle():
+                        await asyncio.sleep(0)  # until they are freed
                         await asyncio.to_thread(_give_back)
             except Exception as error:  # what is loaded goes on being served, and the next look may succeed
                 metrics.refresh_failed()
@@ -141,7 +141,7 @@ class Servings:
                 new.close()  # unloaded while it was loaded
                 return
             self._hold(bandit_key, new)
-            before.close()
+            _free(before)
         if new.model_version != before.model_version:
             oldest = new.oldest_ready_at
             metrics.swapped(None if oldest is None else (datetime.now(UTC) - oldest).total_seconds())
@@ -170,11 +170,16 @@ class Servings:
         for bandit_key in bandit_keys:
             unloaded = self._servings.pop(bandit_key)
             self._size -= unloaded.size
-            unloaded.close()
+            _free(unloaded)
             del self._used[bandit_key]
         if bandit_keys:
             metrics.unloaded(len(bandit_keys), why)
             metrics.loaded(len(self._servings), self._size)
+
+
+def _free(unused: Serving) -> None:
+    """Free it after those who are to be called soon: they may have got it just before."""
+    asyncio.get_running_loop().call_soon(unused.close)
 
 
 def _give_back() -> None:

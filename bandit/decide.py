@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import structlog
@@ -35,10 +35,12 @@ _log = structlog.get_logger()
 _GROUP = 500
 #: How long a batch keeps others waiting before it gives them a turn.
 _TURN_SECONDS = 0.005
-#: Bits for decision ids to come. (API processes are spawned, never forked, so no two share them.)
-_RANDOM: list[int] = []
-#: A decision, for how many seconds its reward is waited for, and the caller who waits for the commit.
-_Waiting = tuple[Decision, float, asyncio.Future[Decision]]
+#: Random digits for decision ids to come. (API processes are spawned, never forked, so no two share them.)
+_RANDOM: list[str] = []
+#: Who waits for a decision: for the commit, or for why there is none.
+_Answered: TypeAlias = "asyncio.Future[Decision | SegbanditError]"
+#: A decision, for how many seconds its reward is waited for, and who waits for its commit.
+_Waiting = tuple[Decision, float, _Answered]
 
 
 def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:
@@ -122,15 +124,15 @@ def _chosen(serving: Serving, asked: DecisionInput) -> Decision:
         features.check_actions(asked.actions)
     milliseconds = time.time_ns() // 1_000_000
     decided_at = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    decision_id = asked.decision_id or decisions.new_id(milliseconds, _random_bits())
+    decision_id = asked.decision_id or decisions.new_id(milliseconds, _random_digits())
     return choose(serving, asked, decision_id, decided_at)
 
 
-def _random_bits() -> int:
-    """80 unpredictable bits; asking the system for each decision's alone would cost as much as its answer."""
+def _random_digits() -> str:
+    """20 unpredictable hexadecimal digits; to ask the system for each decision's alone would take longer."""
     if not _RANDOM:
-        fresh = os.urandom(10 * 256)
-        _RANDOM.extend(int.from_bytes(fresh[at : at + 10], "big") for at in range(0, len(fresh), 10))
+        fresh = os.urandom(10 * 256).hex()
+        _RANDOM.extend(fresh[at : at + 20] for at in range(0, len(fresh), 20))
     return _RANDOM.pop()
 
 
@@ -143,6 +145,7 @@ class Decider:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._configs = ConfigCache()
+        self._asked: list[tuple[Serving, DecisionInput, _Answered]] = []
         self._waiting: list[_Waiting] = []
         self._committing: asyncio.Task[None] | None = None
 
@@ -154,15 +157,32 @@ class Decider:
             ConflictError: the id was used for something else, or the bandit is archived.
             UnavailableError: it could not be committed.
         """
-        try:
-            decision = _chosen(serving, asked)
-        except SegbanditError as error:
-            decision = await self._made_before(serving, asked, error)
-        recorded: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
-        self._waiting.append((decision, serving.bandit.config.reward_wait, recorded))
-        if self._committing is None:
+        loop = asyncio.get_running_loop()
+        answered: _Answered = loop.create_future()
+        if not self._asked:
+            loop.call_soon(self._choose_all)
+        self._asked.append((serving, asked, answered))
+        answer = await answered
+        if isinstance(answer, Decision):
+            return answer
+        return await self._made_before(serving.bandit.bandit_key, asked, answer)
+
+    def _choose_all(self) -> None:
+        """Choose for all who asked in this turn of the event loop: together that takes a tenth less time."""
+        asked, self._asked = self._asked, []
+        for serving, one, answered in asked:
+            if answered.done():
+                continue  # its caller has gone
+            try:
+                decision = _chosen(serving, one)
+            except SegbanditError as error:
+                answered.set_result(error)
+            except Exception as error:  # whatever it is, its caller must hear of it, and the others go on
+                answered.set_exception(error)
+            else:
+                self._waiting.append((decision, serving.bandit.config.reward_wait, answered))
+        if self._committing is None and self._waiting:
             self._committing = asyncio.create_task(self._commit_all())
-        return await recorded
 
     async def decide_many(
         self, current: Callable[[], Awaitable[Serving]], asked: Sequence[DecisionInput]
@@ -182,19 +202,19 @@ class Decider:
                 made.append(_chosen(serving, one))
             except SegbanditError as error:
                 with _named(index):
-                    made.append(await self._made_before(serving, one, error))
+                    made.append(await self._made_before(serving.bandit.bandit_key, one, error))
             waits.append(serving.bandit.config.reward_wait)
         async with self._database.connection() as connection:
             stored = await self._stored(connection, made, waits, all_or_none=True)
         return [decision for decision in stored if not isinstance(decision, ConflictError)]
 
-    async def _made_before(self, serving: Serving, asked: DecisionInput, refusal: SegbanditError) -> Decision:
+    async def _made_before(self, bandit_key: str, asked: DecisionInput, refusal: SegbanditError) -> Decision:
         """What can no longer be decided may have been, under an earlier configuration: then that stands."""
         if asked.decision_id is None:
             raise refusal
         async with self._database.connection() as connection:
             earlier = (await self._earlier(connection, [asked.decision_id])).get(asked.decision_id)
-        if earlier is None or not _repeats(serving.bandit.bandit_key, asked, earlier):
+        if earlier is None or not _repeats(bandit_key, asked, earlier):
             raise refusal
         return earlier
 
@@ -281,13 +301,13 @@ class Decider:
 
 
 def _tell(group: Sequence[_Waiting], results: Sequence[Decision | Exception]) -> None:
-    for (_, _, recorded), result in zip(group, results, strict=True):
-        if recorded.done():
+    for (_, _, answered), result in zip(group, results, strict=True):
+        if answered.done():
             continue  # its caller has gone; the decision stays logged
         if isinstance(result, Exception):
-            recorded.set_exception(result)
+            answered.set_exception(result)
         else:
-            recorded.set_result(result)
+            answered.set_result(result)
 
 
 def _same(decision: Decision, earlier: Decision | None) -> Decision | ConflictError:

@@ -26,7 +26,6 @@ CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 _MODES = ("online", "apprentice", "logging_only", "fallback")
 _STATUSES = ("accepted", "duplicate", "orphan")
 _COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
-_PER_COMMIT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000)
 _FRESHNESS_SECONDS = (
     0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1, 1.5, 2, 5, 30, 300,
 )  # fmt: skip
@@ -36,10 +35,8 @@ _LIVE_FILE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 def committed(modes: Iterable[str], seconds: float) -> None:
     """Decisions of these modes were committed together, in so many seconds."""
     api = _api()
-    tally = Tally(modes)
-    for mode, count in tally.items():
-        api.decisions.labels(mode).inc(count)
-    api.per_commit.observe(tally.total())
+    for mode, count in Tally(modes).items():
+        api.decisions[mode].inc(count)
     api.commit_seconds.observe(seconds)
 
 
@@ -133,14 +130,10 @@ class _Api:
         from prometheus_client import Counter, Gauge, Histogram
 
         registry = _registry()
-        self.decisions = Counter(
+        decisions = Counter(
             "segbandit_decisions", "Decisions that were committed.", ["mode"], registry=registry
         )
-        self.per_commit = Histogram(
-            "segbandit_decisions_per_commit",
-            "How many new decisions a commit carried.",
-            buckets=_PER_COMMIT, registry=registry,
-        )  # fmt: skip
+        self.decisions = {mode: decisions.labels(mode) for mode in _MODES}
         self.commit_seconds = Histogram(
             "segbandit_commit_seconds",
             "How long the transaction that records decisions took.",
@@ -186,9 +179,7 @@ class _Api:
             "Looks for newer models, and loads of one, that failed; what was loaded goes on being served.",
             registry=registry,
         )
-        for mode in _MODES:  # a series that is not there cannot be seen to rise
-            self.decisions.labels(mode)
-        for status in _STATUSES:
+        for status in _STATUSES:  # a series that is not there cannot be seen to rise
             self.reward_events.labels(status)
         for why in ("idle", "limit"):
             self.unloaded.labels(why)

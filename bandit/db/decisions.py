@@ -19,6 +19,8 @@ from bandit.db.seals import seal
 from bandit.errors import NotFoundError
 from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice, Value
 
+#: The two bits 10 before the last two of a digit.
+_VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _decode_actions = msgspec.json.Decoder(list[Action]).decode
 _decode_choice = msgspec.json.Decoder(LoggedChoice).decode
 _encode = msgspec.json.Encoder().encode
@@ -65,15 +67,14 @@ _INSERT = f"""
 """  # noqa: S608 our own column names
 
 
-def new_id(milliseconds: int, random_bits: int) -> str:
-    """A UUIDv7 (RFC 9562): 48 bits of time since 1970 in milliseconds, then 74 of the 80 random bits.
+def new_id(milliseconds: int, random: str) -> str:
+    """A UUIDv7 (RFC 9562): the time since 1970 in milliseconds, then 74 random bits of 20 hexadecimal digits.
 
-    >>> new_id(1_767_225_600_000, 0)
-    '019b76da-a800-7000-8000-000000000000'
+    >>> new_id(1_767_225_600_000, "c0ffee5eedc0ffee5eed")
+    '019b76da-a800-7c0f-bee5-eedc0ffee5ee'
     """
-    high = milliseconds << 80 | 0x7 << 76 | (random_bits >> 62 & 0xFFF) << 64
-    digits = f"{high | 0x2 << 62 | random_bits & (1 << 62) - 1:032x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    time, variant = f"{milliseconds:012x}", _VARIANTS[random[3]]
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def time_of(decision_id: str) -> datetime | None:

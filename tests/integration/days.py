@@ -41,7 +41,9 @@ async def happen(
         at = datetime.combine(day, time(), UTC) + timedelta(minutes=i)
         fields = {f"f{j}": (i * j % 7) / 7 for j in range(20)}  # as many as make it relearn
         one = DecisionInput(subject=f"s-{i % 4}", context={"x": 0.1 + i / 1000, **fields}, **asked)
-        made.append(decide.choose(served, one, decisions.new_id(round(at.timestamp() * 1_000), i), at))
+        made.append(
+            decide.choose(served, one, decisions.new_id(round(at.timestamp() * 1_000), f"{i:019x}0"), at)
+        )
     served.close()
     async with connection.transaction():
         await decisions.insert(connection, made, [wait.total_seconds()] * len(made))
