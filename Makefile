@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-learning bench-rebuild slow faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild slow faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -28,7 +28,11 @@ faults: $(VENV)/.dev
 	$(BIN)/pytest -m faults -s
 
 # Figures, each beside its baseline from the same run; see benchmarks/.
-bench: bench-learning bench-rebuild
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.serving
+
+bench-scaling: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.scaling
 
 bench-learning: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.learning

@@ -16,6 +16,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -39,18 +40,6 @@ AXES = {
 CONNECTIONS, SECONDS, ROUNDS = 16, 1.5, 3
 TAUGHT, BODIES = 20, 1_000
 OUTPUT, PLOT = Path(".bench/scaling.json"), Path("docs/performance/scaling.svg")
-#: Copies of a decision under new ids, in the order of their times, from ten hours ago.
-_COPIES = """
-    INSERT INTO decisions (decision_id, decided_at, {columns})
-    SELECT left(hex, 8) || '-' || right(hex, 4) || '-7' || substr(hash, 1, 3) || '-8' || substr(hash, 4, 3)
-           || '-' || substr(hash, 7, 12), to_timestamp(ms / 1000.0), {columns}
-    FROM (SELECT ms, lpad(to_hex(ms), 12, '0') AS hex, md5(n::text) AS hash FROM (
-              SELECT n, (extract(epoch FROM now()) * 1000)::bigint - 36000000 + n * 3 AS ms
-              FROM generate_series($1::bigint, $2::bigint) AS n) AS t) AS t
-    CROSS JOIN (SELECT * FROM decisions_sample) AS d
-"""
-
-
 _COLUMNS = ("api_us", "postgres_us", "p50_ms", "api_mib")
 
 
@@ -158,19 +147,10 @@ def rows_logged(service: Service) -> Iterator[dict[str, float]]:
 
 
 async def _fill(url: str, logged: int, count: int) -> None:
-    """Log copies of one decision until there are `count`."""
+    """Log copies of one decision, of the last ten hours, until there are `count`."""
     connection = await connect(url, patience=LONG_PATIENCE)
-    await connection.execute("SET synchronous_commit = off")
-    await connection.execute(
-        """CREATE TABLE IF NOT EXISTS decisions_sample AS
-           SELECT * FROM decisions WHERE bandit_key = 'rows' LIMIT 1"""
-    )
-    names = await connection.fetch(
-        "SELECT attname FROM pg_attribute WHERE attrelid = 'decisions'::regclass AND attnum > 0"
-    )
-    columns = ", ".join({row["attname"] for row in names} - {"decision_id", "decided_at"})
-    for at in range(logged, count, 100_000):
-        await connection.execute(_COPIES.format(columns=columns), at, at + 99_999)
+    began = datetime.now(UTC) - timedelta(hours=10)
+    await world.log_copies(connection, "rows", began, logged, count)
     await connection.execute("VACUUM ANALYZE decisions")
     await connection.execute("CHECKPOINT")
     await connection.close()

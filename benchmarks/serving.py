@@ -31,8 +31,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bandit import catalogue, logs, vw
-from bandit.db.pool import Database, connect
+from bandit import catalogue, logs, retention, vw
+from bandit.db.pool import LONG_PATIENCE, Database, connect
 from bandit.db.schema import ensure_partitions
 from bandit.decide import Decider
 from bandit.learner import Learner
@@ -135,6 +135,7 @@ class Bench:
                     self._all_answered(found)
                     if round_:  # the first warms up
                         rates[name].append(found.rate * each)
+            asyncio.run(_log_old_day(url))
             half = median(rates["single"]) / 2
             for name, beside in _DISTURBANCES.items():
                 for _ in self.progress(f"latencies, {name}", 1):
@@ -288,6 +289,7 @@ _ROWS = [
     ("p99 ms at half load (bare route)", "p99_ms_quiet", "bare_p99_ms_at_the_same_load"),
     ("the same while learning (quiet)", "p99_ms_learning", "p99_ms_quiet"),
     ("the same while partitions roll (quiet)", "p99_ms_partitions", "p99_ms_quiet"),
+    ("the same while an old day goes (quiet)", "p99_ms_dropping", "p99_ms_quiet"),
     ("rewards/s, batches of 500 (bare route)", "rewards_per_s", "bare_rewards_per_s"),
     ("bytes of a decision, with index (request)", "bytes_per_decision", "bytes_of_the_request"),
     ("idle MB (bare route)", "idle_rss_mb", "bare_rss_mb"),
@@ -446,8 +448,29 @@ def _partitions(url: str, _: int, seconds: float) -> None:
     asyncio.run(roll())
 
 
+def _dropping(url: str, _: int, __: float) -> None:
+    """A day of 50,000 decisions is exported, dropped with its partition, and what belongs to it deleted."""
+
+    async def drop() -> None:
+        connection = await connect(url, patience=LONG_PATIENCE)
+        with tempfile.TemporaryDirectory() as folder:
+            async for _ in retention.archive(connection, Path(folder), keep_days=30):
+                pass
+        await connection.close()
+
+    asyncio.run(drop())
+
+
+async def _log_old_day(url: str) -> None:
+    connection = await connect(url, patience=LONG_PATIENCE)
+    day = datetime.now(UTC) - timedelta(days=60)
+    await ensure_partitions(connection, today=day.date())
+    await world.log_copies(connection, "bench", day.replace(hour=0), 0, STORED)
+    await connection.close()
+
+
 _DISTURBANCES: dict[str, Callable[[str, int, float], None]] = {
-    "quiet": _quiet, "learning": _learning, "partitions": _partitions,
+    "quiet": _quiet, "learning": _learning, "partitions": _partitions, "dropping": _dropping,
 }  # fmt: skip
 
 
