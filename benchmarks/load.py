@@ -17,7 +17,8 @@ from typing import cast
 import uvloop
 
 _CONNECT_SECONDS = 10.0
-_OPEN_LOOP_TICK = 0.0005
+#: In seconds; less is no sleep at all to the event loop, which counts in milliseconds.
+_OPEN_LOOP_TICK = 0.001
 
 
 @dataclass
