@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 #: The most decisions that one commit carries.
 _GROUP = 500
 #: How long a batch keeps others waiting before it gives them a turn.
-_TURN_SECONDS = 0.005
+_TURN_SECONDS = 0.002
 #: Random digits for decision ids to come. (API processes are spawned, never forked, so no two share them.)
 _RANDOM: list[str] = []
 #: Who waits for a decision: for the commit, or for why there is none.

@@ -18,9 +18,10 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -121,30 +122,34 @@ class Bench:
             "batch": (False, calls("/v1/decisions:batch", batches), BATCH_CONNECTIONS, BATCH),
         }  # fmt: skip
         rates: dict[str, list[float]] = {name: [] for name in sides}
+        costs: dict[str, list[float]] = {name: [] for name in sides}
         with (
             servers.bare() as (bare, _),
-            servers.serve("--no-learner", cpus=servers.SERVER, DATABASE_URL=url) as (ours, _),
-            servers.process("-m", "cli.main", "learner", cpus=servers.REST, DATABASE_URL=url),
+            servers.serve("--no-learner", cpus=servers.SERVER, DATABASE_URL=url) as (ours, api),
+            servers.process("-m", "cli.main", "learner", "--minded", cpus=servers.REST, DATABASE_URL=url),
         ):
             servers.post(ours, "/v1/bandits", bandit_key | _wire(world.CONFIG))
             self._teach(ours)
             for round_ in self.progress("decisions", ROUNDS + 1):
                 for name, (floor, requests, connections, each) in sides.items():
-                    port = bare if floor else ours
+                    port, before = bare if floor else ours, _processor_seconds(api.pid)
                     found = load.closed(port, requests, connections=connections, seconds=SECONDS)
                     self._all_answered(found)
                     if round_:  # the first warms up
                         rates[name].append(found.rate * each)
+                        took = _processor_seconds(api.pid) - before
+                        costs[name].append(1e6 * took / (each * len(found.latencies)))
             asyncio.run(_log_old_day(url))
             half = median(rates["single"]) / 2
-            for name, beside in _DISTURBANCES.items():
+            for name in _DISTURBANCES:
                 for _ in self.progress(f"latencies, {name}", 1):
-                    disturbing = multiprocessing.get_context("spawn").Process(
-                        target=beside, args=(url, ours, P99_SECONDS), daemon=True
-                    )
-                    disturbing.start()
+                    spawn = multiprocessing.get_context("spawn")
+                    ready = spawn.Event()
+                    beside = spawn.Process(target=_beside, args=(name, url, ours, P99_SECONDS, ready))
+                    beside.start()
+                    ready.wait()
                     found = load.opened(ours, single, connections=CONNECTIONS, seconds=P99_SECONDS, rate=half)
-                    disturbing.join()
+                    beside.join()
                     self._all_answered(found)
                     self.figures[f"p50_ms_{name}"] = 1_000 * found.quantile(0.5)
                     self.figures[f"p99_ms_{name}"] = 1_000 * found.quantile(0.99)
@@ -153,6 +158,8 @@ class Bench:
         self.figures["bare_p99_ms_at_the_same_load"] = 1_000 * bare_p99.quantile(0.99)
         for name, found_rates in rates.items():
             self.figures[f"{name}_per_s"] = median(found_rates)
+            if not sides[name][0]:
+                self.figures[f"{name}_api_us"] = median(costs[name])
         self.figures |= {
             "single_ratio": _ratio(rates["single"], rates["bare"]),
             "request_actions_ratio": _ratio(rates["request_actions"], rates["bare_request_actions"]),
@@ -296,6 +303,11 @@ _ROWS = [
 ]
 
 
+def _processor_seconds(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
 def _ratio(ours: list[float], baseline: list[float]) -> float:
     """Round by round, for the machine's speed drifts."""
     return median(a / b for a, b in zip(ours, baseline, strict=True))
@@ -416,49 +428,50 @@ def _freshness(port: int) -> dict[str, float]:
 # --- what happens beside -------------------------------------------------------------------------------
 
 
-def _quiet(_: str, __: int, ___: float) -> None:
+def _beside(what: str, url: str, port: int, seconds: float, ready: Event) -> None:
+    """Do something beside the decisions whose latency is measured; `ready` when it begins."""
+    os.nice(5)  # there are two processors only, and this is no part of what is measured
+    asyncio.run(_DISTURBANCES[what](url, port, seconds, ready))
+
+
+async def _quiet(_: str, __: int, ___: float, ready: Event) -> None:
     """Nothing."""
+    ready.set()
 
 
-def _learning(_: str, port: int, seconds: float) -> None:
+async def _learning(url: str, port: int, seconds: float, ready: Event) -> None:
     """A hundred rewards every fifth of a second, so that the learner publishes at its pace."""
-    rng = random.Random(3)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        decisions = [{"context": world.context(rng)} for _ in range(100)]
-        made = servers.post(port, "/v1/decisions:batch", {"bandit_key": "bench", "decisions": decisions})
-        rewards = [{"decision_id": d["decision_id"], "value": 1.0} for d in made["decisions"]]
+    connection = await connect(url)
+    rows = await connection.fetch("SELECT decision_id FROM unsettled LIMIT $1", int(500 * seconds))
+    await connection.close()
+    ready.set()
+    for at in range(0, len(rows), 100):
+        rewards = [{"decision_id": row["decision_id"], "value": 1.0} for row in rows[at : at + 100]]
         servers.post(port, "/v1/rewards", rewards)
-        time.sleep(0.2)
+        await asyncio.sleep(0.2)
 
 
-def _partitions(url: str, _: int, seconds: float) -> None:
+async def _partitions(url: str, _: int, seconds: float, ready: Event) -> None:
     """New partitions, two in a second."""
-
-    async def roll() -> None:
-        connection = await connect(url)
-        until = time.monotonic() + seconds
-        day = datetime.now(UTC).date() + timedelta(days=30)
-        while time.monotonic() < until:
-            await ensure_partitions(connection, today=day)
-            day += timedelta(days=1)
-            await asyncio.sleep(0.5)
-        await connection.close()
-
-    asyncio.run(roll())
+    connection = await connect(url)
+    ready.set()
+    until = time.monotonic() + seconds
+    day = datetime.now(UTC).date() + timedelta(days=30)
+    while time.monotonic() < until:
+        await ensure_partitions(connection, today=day)
+        day += timedelta(days=1)
+        await asyncio.sleep(0.5)
+    await connection.close()
 
 
-def _dropping(url: str, _: int, __: float) -> None:
+async def _dropping(url: str, __: int, ___: float, ready: Event) -> None:
     """A day of 50,000 decisions is exported, dropped with its partition, and what belongs to it deleted."""
-
-    async def drop() -> None:
-        connection = await connect(url, patience=LONG_PATIENCE)
-        with tempfile.TemporaryDirectory() as folder:
-            async for _ in retention.archive(connection, Path(folder), keep_days=30):
-                pass
-        await connection.close()
-
-    asyncio.run(drop())
+    connection = await connect(url, patience=LONG_PATIENCE)
+    ready.set()
+    with tempfile.TemporaryDirectory() as folder:
+        async for _ in retention.archive(connection, Path(folder), keep_days=30):
+            pass
+    await connection.close()
 
 
 async def _log_old_day(url: str) -> None:
@@ -469,9 +482,12 @@ async def _log_old_day(url: str) -> None:
     await connection.close()
 
 
-_DISTURBANCES: dict[str, Callable[[str, int, float], None]] = {
-    "quiet": _quiet, "learning": _learning, "partitions": _partitions, "dropping": _dropping,
-}  # fmt: skip
+_DISTURBANCES: dict[str, Callable[[str, int, float, Event], Coroutine[Any, Any, None]]] = {
+    "quiet": _quiet,
+    "learning": _learning,
+    "partitions": _partitions,
+    "dropping": _dropping,
+}
 
 
 def main() -> None:

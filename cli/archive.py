@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,7 @@ def archive(keep_days: KeepDays = None, to: To = None, data_dir: DataDir = None)
     """
     with clean_exit("What was archived until then stands in its files; archive again for the rest."):
         settings = prepared(data_dir)
+        os.nice(10)  # the service comes first
         days = keep_days or settings.keep_days
         if days is None:
             raise SetupError(

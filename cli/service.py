@@ -108,6 +108,7 @@ def learner(data_dir: DataDir = None, *, minded: Minded = False) -> None:
     settings = prepared(data_dir)
     if minded:
         _die_with_parent()
+        os.nice(5)  # whoever waits for a decision comes first
 
     async def run() -> None:
         task = asyncio.ensure_future(Learner(settings.database_url or "", settings).run())
