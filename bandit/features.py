@@ -26,7 +26,7 @@ MAX_NUMBER = 1e6
 
 #: Longer texts are rarely repeated, and would fill the memory.
 _LONGEST_CACHED = 64
-_LONGEST_CACHED_LINE = 512
+_LONGEST_KEPT, _MOST_LINES = 512, 32_768
 _encode, _decode = msgspec.json.Encoder().encode, msgspec.json.Decoder().decode
 #: First letters of the namespaces.
 CONTEXT, WIDE_CONTEXT, ACTION = "c", "w", "a"
@@ -114,7 +114,8 @@ def check_actions(actions: Sequence[Action]) -> None:
             details=[f"duplicate action_id {action_id!r}" for action_id in twice],
         )
     for index, action in enumerate(actions):
-        check(action.features, f"actions[{index}].features")
+        if not _is_known(action):
+            check(action.features, f"actions[{index}].features")
 
 
 def _leaves(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
@@ -165,10 +166,28 @@ def encode_action(action: Action) -> str:
     """
     line: str | None = action.__dict__.get("line")
     if line is None:
-        content = _encode((action.action_id, action.segment, action.features))
-        line = _cached_line(content) if len(content) <= _LONGEST_CACHED_LINE else _action_line(content)
+        content = _content(action)
+        line = _lines.get(content)
+        if line is None:
+            line = _action_line(content)
+            if len(_lines) >= _MOST_LINES:
+                _lines.clear()
+            if len(content) <= _LONGEST_KEPT:
+                _lines[content] = line
         action.__dict__["line"] = line
     return line
+
+
+def _is_known(action: Action) -> bool:
+    """Whether one like it was encoded before; then it gets that one's line."""
+    line = _lines.get(_content(action))
+    if line is not None:
+        action.__dict__["line"] = line
+    return line is not None
+
+
+def _content(action: Action) -> bytes:
+    return _encode((action.action_id, action.segment, action.features))
 
 
 def _action_line(content: bytes) -> str:
@@ -281,4 +300,5 @@ def _escaped(text: str) -> str:
 
 
 _cached = lru_cache(maxsize=16_384)(_escaped)
-_cached_line = lru_cache(maxsize=16_384)(_action_line)
+#: Lines of actions by their content, of which each was checked before it was encoded.
+_lines: dict[bytes, str] = {}
