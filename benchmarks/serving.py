@@ -20,6 +20,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime, timedelta
+from datetime import time as clock
 from itertools import cycle
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -476,9 +477,13 @@ async def _dropping(url: str, __: int, ___: float, ready: Event) -> None:
 
 async def _log_old_day(url: str) -> None:
     connection = await connect(url, patience=LONG_PATIENCE)
-    day = datetime.now(UTC) - timedelta(days=60)
-    await ensure_partitions(connection, today=day.date())
-    await world.log_copies(connection, "bench", day.replace(hour=0), 0, STORED)
+    day = datetime.now(UTC).date() - timedelta(days=60)
+    await connection.execute(
+        f"""CREATE TABLE decisions_{day:%Y%m%d} PARTITION OF decisions
+            FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"""
+    )
+    noon = datetime.combine(day, clock(12), UTC)
+    await world.log_copies(connection, "bench", noon, 0, STORED)
     await connection.close()
 
 

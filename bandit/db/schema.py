@@ -83,11 +83,15 @@ async def partitions(connection: Connection) -> set[date]:
 
 async def _create_partition(connection: Connection, day: date) -> None:
     async with connection.transaction():
-        # IF NOT EXISTS alone does not keep two machines from making the same table at once.
         await connection.execute("SELECT pg_advisory_xact_lock($1)", _ONE_AT_A_TIME)
-        # Everybody who inserts queues behind us while we wait; there are days left to try again.
+        table = f"decisions_{day:%Y%m%d}"
+        if await connection.fetchval("SELECT to_regclass($1)", table) is not None:
+            return  # by somebody else, just now
+        # There are days left to try again, and who writes to the default partition queues behind us.
         await connection.execute("SET LOCAL lock_timeout = '200ms'")
+        # Attached, not created as a partition: so nobody who decides meanwhile has to wait.
+        await connection.execute(f"CREATE TABLE {table} (LIKE decisions INCLUDING ALL)")
         await connection.execute(
-            f"""CREATE TABLE IF NOT EXISTS decisions_{day:%Y%m%d} PARTITION OF decisions
+            f"""ALTER TABLE decisions ATTACH PARTITION {table}
                 FOR VALUES FROM ('{day} 00:00+00') TO ('{day + timedelta(days=1)} 00:00+00')"""
         )
