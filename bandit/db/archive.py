@@ -181,7 +181,6 @@ async def swap(connection: Connection, found: SortedOut, part: Part) -> Literal[
     try:
         async with connection.transaction():
             await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'")
-            await connection.execute("LOCK TABLE ONLY decisions IN ACCESS EXCLUSIVE MODE")
             # Who begins a branch, or makes one live, has its bandit's row: before us, or after.
             await connection.execute(
                 "SELECT FROM bandits WHERE bandit_key = ANY($1::text[]) FOR NO KEY UPDATE NOWAIT", bandits
@@ -193,7 +192,7 @@ async def swap(connection: Connection, found: SortedOut, part: Part) -> Literal[
                 bandits,
                 through,
             )
-            if needed or found.activated != await _activated(connection, table, found.activated_since):
+            if needed:
                 return "changed"
             await connection.execute(
                 """UPDATE bandits b SET archived_through = gone.seq
@@ -202,19 +201,30 @@ async def swap(connection: Connection, found: SortedOut, part: Part) -> Literal[
                 bandits,
                 through,
             )
-            await connection.execute(f"ALTER TABLE decisions DETACH PARTITION {table}")
-            await connection.execute(f"ALTER TABLE {table} RENAME TO {table}_dropped")
-            if found.kept:
-                await connection.execute(f"ALTER TABLE {table}_kept RENAME TO {table}")
-                limits = f"FOR VALUES FROM ('{since}') TO ('{until}')"
-                await connection.execute(f"ALTER TABLE decisions ATTACH PARTITION {table} {limits}")
-            else:
-                await connection.execute(f"DROP TABLE {table}_kept")
             await connection.execute(
                 """INSERT INTO archived_days (day, part, folder, decisions, training_log, reward_events)
                    VALUES ($1, $2, $3, $4, $5, $6)""",
                 part.day, part.part, part.folder, part.decisions, part.training_log, part.reward_events,
             )  # fmt: skip
+            replace = (
+                f"""ALTER TABLE {table}_kept RENAME TO {table};
+                    ALTER TABLE decisions ATTACH PARTITION {table} FOR VALUES FROM ('{since}') TO ('{until}')"""
+                if found.kept
+                else f"DROP TABLE {table}_kept"  # noqa: S608 our own names
+            )
+            # From here on all who decide wait, so it is one round trip, and then the commit.
+            await connection.execute(
+                f"""LOCK TABLE ONLY decisions IN ACCESS EXCLUSIVE MODE;
+                    DO $$ BEGIN
+                        IF (SELECT count(*) FROM {table} WHERE activated_at >= '{found.activated_since}')
+                           <> {found.activated} THEN RAISE 'activated'; END IF;
+                    END $$;
+                    ALTER TABLE decisions DETACH PARTITION {table};
+                    ALTER TABLE {table} RENAME TO {table}_dropped;
+                    {replace}"""  # noqa: S608 our own names, numbers and times
+            )
+    except asyncpg.RaiseError:
+        return "changed"
     except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
         return "held"
     return "done"

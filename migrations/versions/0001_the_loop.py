@@ -1,11 +1,11 @@
 """Bandits, decisions, rewards, the training log, branches and models.
 
-Revision ID: 0001_exactly_once
+Revision ID: 0001_at_speed
 """
 
 from alembic import op
 
-revision = "0001_exactly_once"
+revision = "0001_at_speed"
 down_revision = None
 
 _TABLES = (
