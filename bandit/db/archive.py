@@ -206,12 +206,9 @@ async def swap(connection: Connection, found: SortedOut, part: Part) -> Literal[
                    VALUES ($1, $2, $3, $4, $5, $6)""",
                 part.day, part.part, part.folder, part.decisions, part.training_log, part.reward_events,
             )  # fmt: skip
-            replace = (
-                f"""ALTER TABLE {table}_kept RENAME TO {table};
-                    ALTER TABLE decisions ATTACH PARTITION {table} FOR VALUES FROM ('{since}') TO ('{until}')"""
-                if found.kept
-                else f"DROP TABLE {table}_kept"  # noqa: S608 our own names
-            )
+            limits = f"FOR VALUES FROM ('{since}') TO ('{until}')"
+            attach = f"""ALTER TABLE {table}_kept RENAME TO {table};
+                         ALTER TABLE decisions ATTACH PARTITION {table} {limits}"""
             # From here on all who decide wait, so it is one round trip, and then the commit.
             await connection.execute(
                 f"""LOCK TABLE ONLY decisions IN ACCESS EXCLUSIVE MODE;
@@ -221,7 +218,7 @@ async def swap(connection: Connection, found: SortedOut, part: Part) -> Literal[
                     END $$;
                     ALTER TABLE decisions DETACH PARTITION {table};
                     ALTER TABLE {table} RENAME TO {table}_dropped;
-                    {replace}"""  # noqa: S608 our own names, numbers and times
+                    {attach if found.kept else f"DROP TABLE {table}_kept"}"""  # noqa: S608 our own names, numbers and times
             )
     except asyncpg.RaiseError:
         return "changed"
