@@ -144,3 +144,50 @@ def test_hats_keep_order(one: float, other: float) -> None:
 def test_a_context_of_very_many_features_is_not_multiplied_by_itself() -> None:
     assert features.encode({f"x{i}": "v" for i in range(64)}, [])[0].startswith("shared |c:")
     assert features.encode({f"x{i}": "v" for i in range(65)}, [])[0].startswith("shared |w:")
+
+
+_anything = st.one_of(
+    _leaves,
+    st.none(),
+    st.floats(),
+    st.integers(),
+    st.lists(st.one_of(_texts, st.none(), st.integers()), max_size=2),
+)
+_wild = st.dictionaries(
+    st.one_of(_keys, st.just("")),
+    st.recursive(
+        _anything, lambda inner: st.dictionaries(st.text(max_size=1), inner, max_size=2), max_leaves=9
+    ),
+    max_size=4,
+)
+
+
+def _refusal(check: Any) -> str | None:
+    try:
+        check()
+    except InvalidInputError as error:
+        return error.message
+    return None
+
+
+@given(_wild)
+def test_the_quick_check_lets_through_what_the_full_one_does(wild: dict[str, Any]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "_plain_fields", lambda *_: -1)
+        full = _refusal(lambda: features.check(wild, "context"))
+    assert _refusal(lambda: features.check(wild, "context")) == full
+    plain = features._plain_fields(wild)
+    assert plain < 0 or plain == features.size(wild)
+
+
+def test_an_action_like_a_known_one_is_still_told_from_others() -> None:
+    def lines(*values: Any) -> set[str]:
+        return {features.encode_action(Action(action_id="a", features={"x": value})) for value in values}
+
+    assert lines(1, 1.0) == lines(1)
+    assert len(lines(1, True, "1", 0.5)) == 4
+    known = Action(action_id="a", features={"x": 1})
+    features.check_actions([known])
+    for wrong in (float("nan"), float("inf"), None, {"y": None}):
+        with pytest.raises(InvalidInputError):
+            features.check_actions([Action(action_id="a", features={"x": wrong})])

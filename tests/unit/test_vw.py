@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import vowpalwabbit
 
-from bandit import vw
+from bandit import features, vw
 from bandit.errors import InvalidInputError, ModelRefusedError
 from bandit.types import Action, Bag, PolicySettings
 
@@ -148,3 +148,55 @@ def test_a_prediction_that_is_no_distribution_is_refused() -> None:
     with pytest.raises(ModelRefusedError, match="expected 2 finite expected rewards"):
         model.expected_rewards(["shared |c x:1", "|a a\n|a b", "|a c"])
     model.close()
+
+
+def test_prepared_lines_give_the_same_numbers_and_are_given_back() -> None:
+    """Each prediction of a catalogue that was prepared equals that of its text, bit for bit."""
+    rng = random.Random(1)
+    actions = [
+        Action(action_id=f"a{i}", segment="s", features={"price": i / 7, "new": i % 2 == 0}) for i in range(9)
+    ]
+    lines = [features.encode_action(action) for action in actions]
+    data = trained()
+    text, one, other = (
+        vw.Model.read_only(data, hashlib.sha256(data).hexdigest(), PolicySettings()) for _ in range(3)
+    )
+    for model in (one, other):
+        model.prepare(lines)
+    for _ in range(200):
+        context = features.encode_context({"x": rng.random(), "kind": rng.choice("ab")})
+        offered = rng.sample(lines, rng.randint(1, 9))
+        expected = text._run(vw._native.predict_multi, [context, *offered])
+        assert one._ask([context, *offered]) == other._ask([context, *offered]) == expected
+        unknown = [context, *offered, "|a #id=unknown"]
+        assert one.expected_rewards(unknown) == text.expected_rewards(unknown)
+    parser = one._parser
+    assert parser.prepared.keys() == set(lines)
+    one.close()
+    assert parser.prepared.keys() == set(lines), "the other model needs them still"
+    other.close()
+    assert not parser.prepared
+    assert not parser._held
+    text.close()
+
+
+def test_more_lines_than_there_is_room_for_are_parsed_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vw, "_MOST_PREPARED", 2)
+    model = vw.Model.untrained(PolicySettings())
+    lines = [f"|a #id={i}" for i in range(3)]
+    model.prepare(lines)
+    assert len(model._parser.prepared) == 2
+    assert model.expected_rewards(["shared |c x", *lines]) == [0.5, 0.5, 0.5]
+    model.close()
+
+
+def test_a_policy_that_gives_distributions_can_be_prepared_too() -> None:
+    settings = PolicySettings(exploration=Bag())
+    plain, prepared = vw.Model.untrained(settings), vw.Model.untrained(settings)
+    lines = ["|a #id=1", "|a #id=2"]
+    prepared.prepare(lines)
+    for model in (plain, prepared):
+        model.learn(["shared |c x", "0:-1:0.5 |a #id=1"])
+    assert prepared.predict(["shared |c x", *lines]) == plain.predict(["shared |c x", *lines])
+    plain.close()
+    prepared.close()
