@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     #: A bandit that an API process was not asked for in so many seconds is unloaded, until it is asked for.
     idle_seconds: float = Field(default=600.0, gt=0.0)
     #: How much memory the models of an API process may take, in MiB; the bandit longest unused makes room.
-    model_memory: float = Field(default=1_250.0, gt=0.0)
+    model_memory: float = Field(default=1_200.0, gt=0.0)
     #: Decisions older than so many whole days (UTC) are archived, with their lines of the training log and
     #: their reward events: exported as Parquet, then deleted. None: everything is kept for ever.
     keep_days: int | None = Field(default=None, ge=1)
