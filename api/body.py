@@ -126,7 +126,7 @@ def _is_plain(body: bytes, value: Any) -> bool:
 
 def _keys(value: Any, depth: int = 0) -> int:
     """The number of keys of all objects in `value`; negative if it is nested too deeply."""
-    if depth > _MAX_DEPTH:
+    if depth >= _MAX_DEPTH and value:  # what stands in it would be deeper still
         return _TOO_DEEP
     kind = type(value)
     if kind is dict:

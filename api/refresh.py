@@ -18,7 +18,6 @@ import structlog
 
 from bandit import metrics, serving
 from bandit.db.pool import Database
-from bandit.errors import NotFoundError
 from bandit.serving import Serving
 from bandit.settings import Settings
 
@@ -125,7 +124,7 @@ class Servings:
             if loaded is None:
                 try:
                     loaded = await serving.load(self._database, bandit_key)
-                except NotFoundError:
+                except BaseException:
                     self._locks.pop(bandit_key, None)  # or unknown keys would fill the memory
                     raise
                 self._hold(bandit_key, loaded)
@@ -141,7 +140,6 @@ class Servings:
                 new.close()  # unloaded while it was loaded
                 return
             self._hold(bandit_key, new)
-            _free(before)
         if new.model_version != before.model_version:
             oldest = new.oldest_ready_at
             metrics.swapped(None if oldest is None else (datetime.now(UTC) - oldest).total_seconds())
@@ -150,6 +148,8 @@ class Servings:
         """Serve this from now on; those longest unused make room for it."""
         before = self._servings.get(bandit_key)
         self._size += loaded.size - (before.size if before else 0)
+        if before is not None:
+            _free(before)
         self._servings[bandit_key] = loaded
         self._used.setdefault(bandit_key, time.monotonic())
         if self._size > self._settings.model_memory * 2**20:

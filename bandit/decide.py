@@ -25,6 +25,7 @@ from bandit.errors import (
     InvalidInputError,
     ModelRefusedError,
     SegbanditError,
+    UnavailableError,
 )
 from bandit.policy import FixedPolicy, Policy
 from bandit.serving import Serving
@@ -203,6 +204,7 @@ class Decider:
             except SegbanditError as error:
                 with _named(index):
                     made.append(await self._made_before(serving.bandit.bandit_key, one, error))
+                until = 0.0  # others had their turn, so what is served may be another now
             waits.append(serving.bandit.config.reward_wait)
         async with self._database.connection() as connection:
             stored = await self._stored(connection, made, waits, all_or_none=True)
@@ -221,19 +223,23 @@ class Decider:
     async def _commit_all(self) -> None:
         """Commit what waits, a group at a time, on one connection for as long as something waits."""
         group: list[_Waiting] = []
-        while self._waiting:
-            try:
-                async with self._database.connection() as connection:
-                    while self._waiting:
-                        group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
-                        await self._commit(connection, group)
-                        group = []
-            except Exception as error:  # whatever it is, each caller must hear of it
-                if not group:  # there was no connection for any
-                    group, self._waiting = self._waiting, []
-                _tell(group, [error] * len(group))
-                group = []
-        self._committing = None
+        try:
+            while self._waiting:
+                try:
+                    async with self._database.connection() as connection:
+                        while self._waiting:
+                            group, self._waiting = self._waiting[:_GROUP], self._waiting[_GROUP:]
+                            await self._commit(connection, group)
+                            group = []
+                except Exception as error:  # whatever it is, each caller must hear of it
+                    if not group:  # there was no connection for any
+                        group, self._waiting = self._waiting, []
+                    _tell(group, [error] * len(group))
+                    group = []
+        finally:  # who is left was stopped together with us
+            stopped = UnavailableError("expected to commit the decision, but was stopped. Repeat the call.")
+            _tell(group, [stopped] * len(group))
+            self._committing = None
 
     async def _commit(self, connection: Connection, group: Sequence[_Waiting]) -> None:
         results: Sequence[Decision | Exception]

@@ -12,11 +12,13 @@ import os
 import re
 import time
 from collections import Counter as Tally
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
+
+import structlog
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -29,9 +31,29 @@ _COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
 _FRESHNESS_SECONDS = (
     0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1, 1.5, 2, 5, 30, 300,
 )  # fmt: skip
+_log = structlog.get_logger()
+#: What could not be measured, which is said once.
+_failed: set[str] = set()
+P = ParamSpec("P")
 _LIVE_FILE = re.compile(r"gauge_live[a-z]+_(\d+)\.db")
 
 
+def _harmless(measure: Callable[P, None]) -> Callable[P, None]:
+    """What is measured has happened: that it cannot be measured must not undo or repeat it."""
+
+    @wraps(measure)
+    def measured(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            measure(*args, **kwargs)
+        except Exception as error:
+            if measure.__name__ not in _failed:
+                _failed.add(measure.__name__)
+                _log.error("not measured from now on", what=measure.__name__, error=str(error))
+
+    return measured
+
+
+@_harmless
 def committed(modes: Iterable[str], seconds: float) -> None:
     """Decisions of these modes were committed together, in so many seconds."""
     api = _api()
@@ -40,12 +62,14 @@ def committed(modes: Iterable[str], seconds: float) -> None:
     api.commit_seconds.observe(seconds)
 
 
+@_harmless
 def rewarded(statuses: Iterable[str]) -> None:
     """Reward events were answered with these statuses."""
     for status, count in Tally(statuses).items():
         _api().reward_events.labels(status).inc(count)
 
 
+@_harmless
 def swapped(seconds: float | None) -> None:
     """Another model version is served now; it learned something that was ready to be learned `seconds` ago.
 
@@ -58,27 +82,32 @@ def swapped(seconds: float | None) -> None:
         api.freshness.observe(max(0.0, seconds))
 
 
+@_harmless
 def loaded(bandits: int, size: int) -> None:
     """This process holds so many bandits now, whose models take so many bytes."""
     _api().loaded.set(bandits)
     _api().memory.set(size)
 
 
+@_harmless
 def unloaded(bandits: int, why: str) -> None:
     """So many bandits were unloaded, because they were `idle` or over the `limit`."""
     _api().unloaded.labels(why).inc(bandits)
 
 
+@_harmless
 def refresh_failed() -> None:
     """A look for newer models, or the load of one, failed."""
     _api().refresh_failures.inc()
 
 
+@_harmless
 def settled(decisions: int) -> None:
     """So many decisions more are settled."""
     _learner().settled.inc(decisions)
 
 
+@_harmless
 def lagging(seconds: float) -> None:
     """The oldest decision that can be settled waits for so many seconds; 0: there is none."""
     _learner().lag.set(seconds)

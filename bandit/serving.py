@@ -55,7 +55,6 @@ async def load(database: Database, bandit_key: str, *, instead_of: Serving | Non
         served = (await models.served(connection, [bandit_key]))[bandit_key]
         try:
             policy = await served_policy(connection, bandit, served.model_version)
-            policy.model.prepare(map(encode_action, bandit.config.actions))
         except ModelRefusedError as error:
             _log.error(
                 "model refused",
@@ -69,6 +68,8 @@ async def load(database: Database, bandit_key: str, *, instead_of: Serving | Non
             oldest = await models.oldest_ready(
                 connection, bandit_key, after=instead_of.model_version, through=served.model_version
             )
+    if policy is not None:
+        policy.model.prepare(map(encode_action, bandit.config.actions))
     return Serving(bandit, policy, served.model_version, served.pinned, oldest)
 
 

@@ -256,7 +256,7 @@ class Model:
     def __init__(self, command: Sequence[str]) -> None:
         with _refusals():
             # A ring of examples takes 8 MB; it grows by itself.
-            self._workspace = vowpalwabbit.Workspace(arg_list=[*command, "--quiet", "--ring_size=1"])
+            self._workspace: Any = vowpalwabbit.Workspace(arg_list=[*command, "--quiet", "--ring_size=1"])
         self._parser = _Parser(self._workspace)
         self._owns_workspace = True
         # Cover's policies learn from the whole choice. The others regress on what was chosen alone; the other
@@ -434,3 +434,4 @@ class Model:
         self._parser.release(self._prepared)
         if self._owns_workspace:
             self._workspace.finish()
+        del self._workspace  # Vowpal Wabbit itself would go on answering

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import httpx2
+import pytest
 
+from bandit import metrics
 from bandit.db import training
 from bandit.db.pool import Connection, Database
 from bandit.serving import load
@@ -132,3 +134,20 @@ async def test_the_lag_is_the_age_of_what_can_be_settled(
     assert 0.0 < await training.lag(connection, signals_since=since) < 60.0
     await connection.execute("UPDATE unsettled SET due_at = now() - interval '1 hour'")
     assert await training.lag(connection, signals_since=since) > 3_000.0
+
+
+async def test_what_cannot_be_measured_has_happened_all_the_same(
+    client: httpx2.AsyncClient, learn: Step, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> None:
+        raise FileNotFoundError("the folder of the figures is gone")
+
+    monkeypatch.setattr(metrics, "_api", fails)
+    monkeypatch.setattr(metrics, "_learner", fails)
+    await create(client, terminal_kinds=["reward"])
+    made = [await decide(client) for _ in range(3)]
+    await reward(client, made[0]["decision_id"])
+    assert await learn() == 1
+    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+    assert await connection.fetchval("SELECT count(*) FROM decisions") == 3
+    assert (await decide(client))["model_version"] == 1

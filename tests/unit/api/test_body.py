@@ -74,11 +74,15 @@ def test_what_two_parsers_could_read_differently_is_refused(document: str) -> No
         body.parse(document.encode())
 
 
-def test_nesting_is_limited() -> None:
-    for opening, closing in ("[", "]"), ('{"a":', "}"):
-        body.parse((opening * 31 + "1" + closing * 31).encode())
-        with pytest.raises(InvalidInputError, match="nesting"):
-            body.parse((opening * 40 + "1" + closing * 40).encode())
+@pytest.mark.parametrize("inner", ["", "1", '"\\u0041"'])
+@pytest.mark.parametrize("depth", [30, 31, 32, 33, 34, 60])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_nesting_is_limited_by_one_number(opening: str, closing: str, depth: int, inner: str) -> None:
+    inner = inner or ("[]" if opening == "[" else "{}")
+    data = (opening * depth + inner + closing * depth).encode()
+    assert _outcome(body.parse, data) == _outcome(body._parsed_in_full, data)
+    refused = _outcome(body.parse, data)[0] == "refused"
+    assert refused == (depth + (inner in ("[]", "{}")) > 32 + (inner in ("[]", "{}")))
 
 
 def _sender(*messages: Message, wait: bool = False) -> Any:
