@@ -7,7 +7,7 @@ Run with `make bench`; writes .bench/serving.json, and says what falls short of 
 failure is left to who reads it, for the machine counts too.
 
 `learner_ratio` is the log folded by production code (read, learned, compared) beside a bare loop that learns
-the same events from memory, a line per action; `learner_ratio_to_two_lines` is the same beside one that learns
+the same events from memory, a line per action; `learner_ratio_to_two_lines` is that beside a loop that learns
 only the two lines that count; `settled_ratio` is settling, learning and publishing beside the first.
 """
 
