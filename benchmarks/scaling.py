@@ -196,7 +196,8 @@ def plot(found: dict[str, dict[int, dict[str, float]]]) -> None:
         at = [max(value, 1) for value in costs]
         for series, label in (("api_us", "API process"), ("postgres_us", "PostgreSQL")):
             frame.plot(at, [cost[series] for cost in costs.values()], marker="o", label=label)
-        frame.set(xlabel=name, ylabel="microseconds per decision", xscale="log", ylim=(0, None))
+        scale = "log" if name in ("bandits", "rows logged") else "linear"
+        frame.set(xlabel=name, ylabel="microseconds per decision", xscale=scale, ylim=(0, None))
         frame.grid(visible=True, alpha=0.3)
         frame.legend()
     PLOT.parent.mkdir(exist_ok=True)
