@@ -36,7 +36,7 @@ async def write(path: Path, columns: Mapping[str, str], chunks: AsyncIterator[Ro
     """Write rows that come in chunks; on disk under this name once all are; how many the file says it has.
 
     `columns` gives the PostgreSQL type of each column, in the order of a row's values. A file that was there
-    is replaced. The work is done in other threads.
+    is kept under another name. The work is done in other threads.
 
     Raises:
         SetupError: the folder cannot be written to.
@@ -100,6 +100,9 @@ class _File:
         self._writer.close()
         self._file.flush()
         os.fsync(self._file.fileno())
+        if self._path.exists():  # from a run that was stopped, or, which nobody may lose, another database's
+            written = self._path.stat().st_mtime_ns
+            self._path.rename(self._path.with_suffix(f".{written}.replaced"))
         self._unfinished.replace(self._path)
         for folder in list(self._path.parents)[:3]:  # the day's, the archive, and where that lies
             _sync(folder)
