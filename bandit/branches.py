@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bandit import rewards, vw
+from bandit import rewards, vw, vw_arguments
 from bandit.comparison import Comparison
 from bandit.db import models, training
 from bandit.db.bandits import ConfigCache
@@ -186,7 +186,7 @@ class BranchFold:
             sha256=hashlib.sha256(weights).hexdigest(),
             weights_sha256=vw.weights_sha256(weights, self.config.policy),
             vw_version=vw.VERSION,
-            vw_arguments=" ".join(vw.arguments(self.config.policy)),
+            vw_arguments=" ".join(vw_arguments.arguments(self.config.policy)),
             created_at=datetime.now(UTC),
         )
         await models.publish(connection, model, weights, oldest_ready_at)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-import re
 import tempfile
 from array import array
 from collections import Counter
@@ -24,31 +23,18 @@ import vowpalwabbit
 from bandit import features
 from bandit.errors import InvalidInputError, ModelRefusedError
 from bandit.model_file import Head, fixed_options, read_head
-from bandit.types import Action, Bag, Cover, Features, PolicySettings, RegCB
+from bandit.types import Action, Features, PolicySettings
+from bandit.vw_arguments import NEUTRAL, arguments, check_raw
 
 VERSION: str = vowpalwabbit.__version__
 #: The binding below the package's own methods, which spend as long on wrapping each line as it does on work.
 _native = pylibvw.vw
 
-#: Raw options that a policy may carry, with the form of their value. None may name a file or a socket, and
-#: each must resume exactly. So these are out: --l1 and --l2 (saving rounds what they have put off),
-#: --initial_t (every weight is saved), --normalized (asking for predictions moves it), --ftrl_alpha and
-#: --ftrl_beta (model files do not keep them).
-ALLOWED_ARGUMENTS = {
-    "bit_precision": r"(1[0-9]|2[0-4])",
-    "coin": None,
-    "ftrl": None,
-    "noconstant": None,
-    "power_t": r"[0-9.]+",
-    "random_seed": r"[0-9]{1,9}",
-}
 _SUM_TOLERANCE = 1e-3
 #: Action lines that a parser keeps prepared: 60 MB.
 _MOST_PREPARED = 2_000
 #: What a workspace takes beside its weights, in bytes, most of it for the options that it knows.
 _WORKSPACE_BYTES = 700 * 1024
-#: The scaled reward that is expected where nothing is known: costs are counted from it.
-_NEUTRAL = 0.5
 
 
 def check(settings: PolicySettings) -> None:
@@ -57,22 +43,11 @@ def check(settings: PolicySettings) -> None:
     Raises:
         InvalidInputError: naming the option.
 
-    >>> check(PolicySettings(vw_arguments=["--power_t=0.4"]))
-    >>> check(PolicySettings(vw_arguments=["--final_regressor=/tmp/x"]))
+    >>> check(PolicySettings(vw_arguments=["--coin", "--ftrl"]))
     Traceback (most recent call last):
-    bandit.errors.InvalidInputError: policy.vw_arguments[0]: expected one of ...
+    bandit.errors.InvalidInputError: policy: expected settings that Vowpal Wabbit takes, got its refusal: ...
     """
-    for index, argument in enumerate(settings.vw_arguments):
-        name, equals, value = argument.removeprefix("--").partition("=")
-        form = ALLOWED_ARGUMENTS.get(name, "")
-        fits = not equals if form is None else bool(form and re.fullmatch(form, value))
-        if not (argument.startswith("--") and fits):
-            raise InvalidInputError(
-                f"policy.vw_arguments[{index}]: expected one of "
-                + ", ".join(f"--{n}" + ("" if f is None else f"={f}") for n, f in ALLOWED_ARGUMENTS.items())
-                + f", got {argument!r}.",
-                target=f"policy.vw_arguments[{index}]",
-            )
+    check_raw(settings)
     try:
         model = Model.untrained(settings)
         context, actions = {"x": 1}, [Action(action_id="a"), Action(action_id="b")]
@@ -85,53 +60,6 @@ def check(settings: PolicySettings) -> None:
         raise InvalidInputError(
             f"policy: expected settings that Vowpal Wabbit takes, got its refusal: {error}", target="policy"
         ) from error
-
-
-def arguments(settings: PolicySettings) -> list[str]:
-    """The command line that `settings` stand for.
-
-    >>> " ".join(arguments(PolicySettings()))[:35]
-    '--cb_adf --rank_all --cb_type=mtr -'
-    """
-    given = {argument.partition("=")[0] for argument in settings.vw_arguments}
-    update = [] if given & {"--coin", "--ftrl"} else ["--adaptive", "--invariant"]
-    return [
-        *_exploration(settings),
-        "--cb_type=mtr",
-        "--hash=all",
-        f"--learning_rate={settings.learning_rate!r}",
-        *update,
-        *_interactions(settings),
-        *settings.vw_arguments,
-    ]
-
-
-def _interactions(settings: PolicySettings) -> list[str]:
-    """Contexts of very many features (see `features.MAX_CROSSED`) are only multiplied by actions."""
-    letters = {"context": features.CONTEXT, "action": features.ACTION}
-    found = []
-    for sides in settings.interactions:
-        word = "".join(letters[side] for side in sides)
-        found.append(word)
-        if sides.count("context") == 1:
-            found.append(word.replace(features.CONTEXT, features.WIDE_CONTEXT))
-    return [f"--interactions={word}" for word in found]
-
-
-def _exploration(settings: PolicySettings) -> list[str]:
-    """Where the exploration is a rule over expected rewards, these are all that it is asked for."""
-    match settings.exploration:
-        case RegCB(mellowness=mellowness):
-            return [
-                "--cb_explore_adf", "--regcb", f"--mellowness={mellowness!r}",
-                f"--cb_min_cost={_NEUTRAL - 1.0}", f"--cb_max_cost={_NEUTRAL}",
-            ]  # fmt: skip
-        case Bag(size=size, epsilon=epsilon):
-            return ["--cb_explore_adf", f"--bag={size}", f"--epsilon={epsilon!r}"]
-        case Cover(size=size, psi=psi, epsilon=epsilon):
-            return ["--cb_explore_adf", f"--cover={size}", f"--psi={psi!r}", f"--epsilon={epsilon!r}"]
-        case _:
-            return ["--cb_adf", "--rank_all"]
 
 
 @lru_cache(maxsize=256)
@@ -375,7 +303,7 @@ class Model:
             raise ModelRefusedError(
                 f"expected {len(lines) - 1} finite expected rewards, got {len(raw)}: {raw[:5]}."
             )
-        return [_NEUTRAL - cost for cost in raw]
+        return [NEUTRAL - cost for cost in raw]
 
     def labelled(
         self,
@@ -386,7 +314,7 @@ class Model:
         probability: float,
     ) -> list[str]:
         """What `learn` takes: the outcome `scaled_reward` in [0, 1] of the action at index `chosen`."""
-        label = f"0:{_NEUTRAL - scaled_reward!r}:{probability!r} "
+        label = f"0:{NEUTRAL - scaled_reward!r}:{probability!r} "
         if not self._whole_choice:
             return [features.encode_context(context), label + features.encode_action(actions[chosen])]
         lines = features.encode(context, actions)

@@ -28,7 +28,7 @@ import vowpalwabbit
 from rich.console import Console
 from rich.progress import Progress
 
-from bandit import catalogue, features, logs, vw
+from bandit import catalogue, features, logs, vw_arguments
 from bandit.db import embedded, schema, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Database, connect
@@ -93,7 +93,7 @@ async def as_text(database: Database, events: int = EVENTS) -> tuple[list[list[s
 
 def bare(examples: list[list[str]]) -> float:
     """Seconds that Vowpal Wabbit takes to learn them."""
-    workspace = vowpalwabbit.Workspace(arg_list=[*vw.arguments(PolicySettings()), "--quiet"])
+    workspace = vowpalwabbit.Workspace(arg_list=[*vw_arguments.arguments(PolicySettings()), "--quiet"])
     began = time.perf_counter()
     for example in examples:
         workspace.learn(example)

@@ -9,7 +9,7 @@ import vowpalwabbit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bandit import exploration, features, vw
+from bandit import exploration, features, vw_arguments
 from bandit.exploration import Rule
 from bandit.fold import Fold
 from bandit.types import Action, EpsilonGreedy, PolicySettings, Softmax, SquareCB, TrainingEvent
@@ -30,7 +30,7 @@ def test_it_equals_vowpal_wabbits_own(rule: Rule, options: list[str]) -> None:
     settings = PolicySettings(exploration=rule, relearn=0)
     ours = Fold.start(settings, "salt")
     model = ours.policy.model
-    common = [a for a in vw.arguments(settings) if a not in ("--cb_adf", "--rank_all")]
+    common = [a for a in vw_arguments.arguments(settings) if a not in ("--cb_adf", "--rank_all")]
     theirs = vowpalwabbit.Workspace(arg_list=["--cb_explore_adf", *options, *common, "--quiet"])
     rng = random.Random(1)
     for seq in range(1, 400):

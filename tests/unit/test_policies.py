@@ -8,7 +8,7 @@ import random
 import msgspec
 import pytest
 
-from bandit import features, vw
+from bandit import features, vw, vw_arguments
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, relearn_count
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
@@ -139,7 +139,7 @@ def test_a_resumed_fold_equals_an_uninterrupted_one(settings: PolicySettings) ->
 
 
 def test_every_listed_option_is_resumed_in_a_test() -> None:
-    assert {name.removeprefix("--") for name in ALLOWED} == vw.ALLOWED_ARGUMENTS.keys()
+    assert {name.removeprefix("--") for name in ALLOWED} == vw_arguments.ALLOWED_ARGUMENTS.keys()
 
 
 def test_a_fold_takes_the_log_in_order_and_whole() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import vowpalwabbit
 
-from bandit import features, vw
+from bandit import features, vw, vw_arguments
 from bandit.errors import InvalidInputError, ModelRefusedError
 from bandit.types import Action, Bag, PolicySettings
 
@@ -30,7 +30,7 @@ def test_only_listed_arguments_pass(argument: str) -> None:
 def test_listed_arguments_reach_vw() -> None:
     settings = PolicySettings(vw_arguments=["--power_t=0.4", "--bit_precision=12"])
     model = vw.Model.untrained(settings)
-    assert "--power_t=0.4" in vw.arguments(settings)
+    assert "--power_t=0.4" in vw_arguments.arguments(settings)
     model.close()
 
 
