@@ -43,7 +43,9 @@ def create_app(settings: Settings | None = None) -> App:
             app.state.process = process
             yield
 
-    app = FastAPIOffline(title="segbandit", version=version("segbandit"), lifespan=lifespan)
+    app = FastAPIOffline(
+        title="segbandit", version=version("segbandit"), lifespan=lifespan, redirect_slashes=False
+    )
     errors.install(app)
     for routes in (decisions, rewards, bandits, models, health, measurements):
         app.include_router(routes.router)

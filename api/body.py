@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from types import coroutine
 from typing import Any, TypeVar
 
@@ -52,17 +52,16 @@ async def read_json(receive: Receive, *, max_bytes: int) -> Any:
         # Nearly always all of it has arrived. So the first step is made by hand, for a time limit, which only
         # waiting needs, would cost more than the rest of reading does.
         receiving = receive().__await__()
+        rest: Awaitable[Message] | None = None
         try:
-            awaited = next(receiving)
+            rest = _rest(receiving, next(receiving))
         except StopIteration as received:
             body, more = _added(body, received.value, max_bytes)
-        else:
-            async with asyncio.timeout(_MAX_SECONDS):
-                body, more = _added(body, await _rest(receiving, awaited), max_bytes)
         if more:
             async with asyncio.timeout(_MAX_SECONDS):
                 while more:
-                    body, more = _added(body, await receive(), max_bytes)
+                    body, more = _added(body, await (rest or receive()), max_bytes)
+                    rest = None
     except TimeoutError as error:
         raise InvalidInputError(
             f"body: expected all of it within {_MAX_SECONDS:.0f} s, got {len(body)} bytes.", target="body"

@@ -11,6 +11,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from api.refresh import Servings
+from bandit import metrics
 from bandit.db.pool import Database
 from bandit.decide import Decider
 from bandit.errors import SetupError
@@ -37,6 +38,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
     """Open the database and keep models fresh until the block ends."""
     if settings.database_url is None:
         raise SetupError("expected DATABASE_URL; `segbandit serve` sets it for the processes it starts.")
+    metrics.share(settings.metrics_folder)
     database = Database(settings.database_url, size=settings.pool_size)
     await database.open()
     servings = Servings(database, settings)

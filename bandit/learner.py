@@ -73,6 +73,7 @@ class Learner:
 
     async def run(self) -> None:
         """Learn for ever; when the database goes away, take up again when it is back."""
+        metrics.share(self._settings.metrics_folder)
         keeping_house = asyncio.create_task(self._keep_house())
         try:
             await self._learn()

@@ -120,6 +120,7 @@ def exposition(folder: Path | None) -> bytes:
         return bytes(library.generate_latest(_registry()))
     from prometheus_client.multiprocess import MultiProcessCollector
 
+    folder.mkdir(parents=True, exist_ok=True)  # who tidies up temporary files may have taken it
     for path in folder.iterdir():
         found = _LIVE_FILE.fullmatch(path.name)
         if found and not _lives(int(found[1])):
@@ -137,6 +138,12 @@ def _lives(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def share(folder: Path | None) -> None:
+    """Measure together with the processes that share this folder, from when something is first measured."""
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 @cache

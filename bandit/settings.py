@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     model_memory: float = Field(default=1_200.0, gt=0.0)
     #: Decisions older than so many whole days (UTC) are archived, with their lines of the training log and
     #: their reward events: exported as Parquet, then deleted. None: everything is kept for ever.
-    keep_days: int | None = Field(default=None, ge=1)
+    keep_days: int | None = Field(default=None, ge=1, le=36_500)
     #: Where the Parquet files go; None: the folder `archive` in `data_dir`.
     archive_dir: Path | None = None
     #: Connections per API process.

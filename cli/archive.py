@@ -19,7 +19,7 @@ from cli.service import DataDir, prepared, with_database
 
 KeepDays = Annotated[
     int | None,
-    typer.Option(help="Days (UTC) to keep; SEGBANDIT_KEEP_DAYS.", min=1, show_default=False),
+    typer.Option(help="Days (UTC) to keep; SEGBANDIT_KEEP_DAYS.", min=1, max=36_500, show_default=False),
 ]
 To = Annotated[
     Path | None,

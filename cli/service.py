@@ -145,6 +145,7 @@ def serve(
             workers=workers,
             log_level="warning",
             access_log=False,
+            ws="none",
             proxy_headers=False,  # nothing depends on where a request comes from
             timeout_keep_alive=75,  # longer than a proxy in front keeps a connection that it may use again
             timeout_graceful_shutdown=10,

@@ -191,3 +191,11 @@ async def test_the_limits_themselves_pass(client: httpx2.AsyncClient) -> None:
     await decide(client, context={f"x{i}": 1e6 for i in range(500)})
     await decide(client, context=json.loads(nested(8)))
     await decide(client, decision_id="x" * 256, actions=[{"action_id": str(i)} for i in range(1_000)])
+
+
+@pytest.mark.parametrize("path", ["/v1/decisions/", "/v1/decisions:batch/", "/v1/rewards/", "//v1/decisions"])
+async def test_a_path_that_is_nearly_right_is_not_there(client: httpx2.AsyncClient, path: str) -> None:
+    await create(client)
+    answer = await client.post(path, json={"bandit_key": "hero"})
+    assert answer.status_code in (404, 405), "a redirect would look like an answer"
+    assert set(answer.json()) == {"error"}

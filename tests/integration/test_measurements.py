@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -151,3 +152,11 @@ async def test_what_cannot_be_measured_has_happened_all_the_same(
     await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
     assert await connection.fetchval("SELECT count(*) FROM decisions") == 3
     assert (await decide(client))["model_version"] == 1
+
+
+def test_a_folder_of_figures_that_was_tidied_away_is_made_again(tmp_path: Path) -> None:
+    folder = tmp_path / "figures"
+    metrics.share(folder)
+    folder.rmdir()
+    assert metrics.exposition(folder) == b""
+    assert folder.is_dir()

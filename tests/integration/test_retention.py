@@ -264,6 +264,20 @@ async def test_a_decision_activated_meanwhile_is_not_dropped(
     refused(await client.post(f"/v1/decisions/{shown}/activate"), 404, "not_found", "decision_id")
 
 
+async def test_a_decision_made_meanwhile_on_that_day_is_not_dropped(
+    client: httpx2.AsyncClient, database: Database, connection: Connection, tmp_path: Path
+) -> None:
+    """By a machine whose clock is days behind."""
+    await create(client, policy={"relearn": 0}, reward_wait=0)
+    await happen(database, connection, DAY, 3, deferred=True, rewarded=False)
+    found = await sorted_out(connection)
+    await happen(database, connection, DAY, 1, start=3, deferred=True, rewarded=False)
+    assert await swapped(connection, found) == "changed"
+    assert await connection.fetchval("SELECT count(*) FROM decisions") == 4
+    (part,) = [part for part in await archived(connection, tmp_path) if part.day == DAY]
+    assert part.decisions == 4
+
+
 async def test_a_table_that_is_held_puts_it_off_and_nobody_waits(
     client: httpx2.AsyncClient,
     database: Database,
