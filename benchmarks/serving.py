@@ -53,6 +53,8 @@ from benchmarks.rebuild import bare as bare_vw
 ROUNDS, SECONDS = 5, 2.0
 CONNECTIONS, BATCH, BATCH_CONNECTIONS = 16, 100, 4
 P99_SECONDS = 10.0
+#: Until what PostgreSQL does after a full load is done.
+_SETTLING_SECONDS = 5.0
 REWARD_BATCH, REWARD_CALLS = 500, 120
 SETTLED = 40_000
 FRESH_SECONDS, FRESH_RATE = 15.0, 500
@@ -145,7 +147,6 @@ class Bench:
                         rates[name].append(found.rate * each)
                         took = _processor_seconds(api.pid) - before
                         costs[name].append(1e6 * took / (each * len(found.latencies)))
-            asyncio.run(_log_old_day(url))
             half = median(rates["single"]) / 2
             self._latencies(url, ours, single, half)
             bare_p99 = load.opened(bare, single, connections=CONNECTIONS, seconds=P99_SECONDS, rate=half)
@@ -168,6 +169,9 @@ class Bench:
     def _latencies(self, url: str, port: int, single: Iterator[bytes], rate: float) -> None:
         """Latencies at this rate, quiet and while something else goes on."""
         for name in _DISTURBANCES:
+            if name == "dropping":
+                asyncio.run(_log_old_day(url))
+            time.sleep(_SETTLING_SECONDS)
             for _ in self.progress(f"latencies, {name}", 1):
                 spawn = multiprocessing.get_context("spawn")
                 ready = spawn.Event()
