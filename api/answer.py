@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 from fastapi import Response
 
-_encoder = msgspec.json.Encoder()
+#: A value as the bytes of its JSON.
+encode = msgspec.json.Encoder().encode
 
 
 def answer(status: int, value: msgspec.Struct) -> Response:
     """`value` as JSON with this status."""
-    return Response(_encoder.encode(value), status, media_type="application/json")
+    return Response(encode(value), status, media_type="application/json")

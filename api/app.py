@@ -44,7 +44,10 @@ def create_app(settings: Settings | None = None) -> App:
             yield
 
     app = FastAPIOffline(
-        title="segbandit", version=version("segbandit"), lifespan=lifespan, redirect_slashes=False
+        title="segbandit",
+        version=version("segbandit"),
+        lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would look like an answer to whoever does not follow it
     )
     errors.install(app)
     for routes in (decisions, rewards, bandits, models, health, measurements):

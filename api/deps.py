@@ -59,6 +59,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
 
 
 async def _of(request: Request) -> Process:
+    # Not a plain function: FastAPI would run that in a thread, at each request.
     return cast(Process, request.app.state.process)
 
 

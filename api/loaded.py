@@ -14,12 +14,11 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api import body, errors
-from api.answer import answer
+from api.answer import answer, encode
 from api.deps import Here, Process
 
 #: From what JSON came to the struct to answer with.
 Use = Callable[[Process, Any], Awaitable[msgspec.Struct]]
-_encode = msgspec.json.Encoder().encode
 
 
 class Loaded:
@@ -34,7 +33,7 @@ class Loaded:
         """Answer one request."""
         try:
             raw = await body.read_json(receive, max_bytes=self._max_bytes)
-            encoded = _encode(await self._use(process, raw))
+            encoded = encode(await self._use(process, raw))
         except ClientDisconnect:
             return
         except Exception as error:  # whatever it is, the caller gets an answer in the one shape

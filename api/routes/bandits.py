@@ -16,6 +16,7 @@ from bandit import catalogue
 
 
 async def _key(bandit_key: str) -> str:
+    # Not a plain function: FastAPI would run that in a thread, at each request.
     body.check_text(bandit_key, "bandit_key")
     return bandit_key
 

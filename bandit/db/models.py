@@ -17,13 +17,6 @@ _BRANCH = ", ".join(Branch.__struct_fields__)
 _MODEL = ", ".join(ModelVersion.__struct_fields__)
 
 
-class Stored(Value, frozen=True, kw_only=True):
-    """A model version with its bytes; None where they were pruned."""
-
-    model: ModelVersion
-    weights: bytes | None
-
-
 class Served(Value, frozen=True, kw_only=True):
     """What a process that serves a bandit must hold; two that are equal serve alike."""
 

@@ -16,12 +16,12 @@ from bandit.errors import ArchivedError, InvalidInputError
 from bandit.rebuild import rebuild, restore
 from tests.conftest import Step
 from tests.integration.days import LATER, NEXT, POLICY, archived, happen, sorted_out, swapped, two_days
-from tests.integration.helpers import create, refused, reward
+from tests.integration.helpers import refused, reward
 from tests.integration.test_branches import (
-    DULL,
     overview,
     patch,
     play_for_the_baseline,
+    promote_what_is_dull,
     settled_long_enough,
     states,
     switch,
@@ -212,12 +212,7 @@ async def test_a_branch_that_cannot_catch_up_does_not_come_back_by_itself(
     client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
 ) -> None:
     """Which is what the one does that can: see `test_branches`."""
-    await create(client, reward_wait=0.5)
-    await play_for_the_baseline(client, 50)
-    await settled_long_enough(learn)
-    await patch(client, policy=DULL)
-    await learn()
-    await switch(client, 2, "promote")
+    await promote_what_is_dull(client, learn)
     await play_for_the_baseline(client, 3)
     await settled_long_enough(learn)
     await archived(connection, tmp_path, today=datetime.now(UTC).date() + timedelta(days=5))

@@ -267,6 +267,16 @@ async def play_for_the_baseline(client: httpx2.AsyncClient, rounds: int) -> None
         await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == "a"))
 
 
+async def promote_what_is_dull(client: httpx2.AsyncClient, learn: Step) -> None:
+    """A bandit of which 50 decisions are settled, and whose live branch earns less than the baseline."""
+    await create(client, reward_wait=0.5)
+    await play_for_the_baseline(client, 50)
+    await settled_long_enough(learn)
+    await patch(client, policy=DULL)
+    await learn()
+    await switch(client, 2, "promote")
+
+
 async def settled_long_enough(learn: Step) -> None:
     """Decisions are due after half a second here, and counted a second after that."""
     await asyncio.sleep(1.7)
@@ -326,12 +336,7 @@ async def test_without_being_asked_for_nothing_is_promoted(client: httpx2.AsyncC
 async def test_a_promoted_branch_that_earns_less_than_the_baseline_is_rolled_back(
     client: httpx2.AsyncClient, database: Database, learn: Step
 ) -> None:
-    await create(client, reward_wait=0.5)
-    await play_for_the_baseline(client, 50)
-    await settled_long_enough(learn)
-    await patch(client, policy=DULL)
-    await learn()
-    await switch(client, 2, "promote")
+    await promote_what_is_dull(client, learn)
     await play_for_the_baseline(client, 250)
     await settled_long_enough(learn)
     await learn()
