@@ -58,10 +58,10 @@ class Servings:
     async def refresh(self, bandit_keys: Iterable[str] | None = None) -> None:
         """Swap each of these bandits, or of all, of which there is a newer configuration or model."""
         keys = self._servings.keys() if bandit_keys is None else self._servings.keys() & bandit_keys
-        held = [self._servings[key] for key in keys]
-        for bandit_key in await serving.outdated(self._database, held) if held else ():
+        held = {key: self._servings[key] for key in keys}
+        for bandit_key in await serving.outdated(self._database, held.values()) if held else ():
             try:
-                await self._swap(bandit_key)
+                await self._swap(bandit_key, held[bandit_key])
             except Exception as error:  # one bandit's failure, whatever it is, must not keep the others stale
                 metrics.refresh_failed()
                 _log.error("bandit not refreshed", bandit_key=bandit_key, exc_info=error)
@@ -130,11 +130,13 @@ class Servings:
                 self._hold(bandit_key, loaded)
             return loaded
 
-    async def _swap(self, bandit_key: str) -> None:
+    async def _swap(self, bandit_key: str, outdated: Serving) -> None:
         async with self._locks[bandit_key]:
             before = self._servings.get(bandit_key)
             if before is None:
                 return  # unloaded meanwhile
+            if before is not outdated and not await serving.outdated(self._database, [before]):
+                return  # somebody else has swapped it
             new = await serving.load(self._database, bandit_key, instead_of=before)
             if self._servings.get(bandit_key) is not before:
                 new.close()  # unloaded while it was loaded

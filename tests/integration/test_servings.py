@@ -122,6 +122,20 @@ async def test_only_what_changed_is_loaded_again(
         assert (await servings.get("one")).bandit.archived
 
 
+async def test_two_refreshes_at_once_load_what_changed_once(database_url: str, learn: Step) -> None:
+    async with process_with(database_url, learn, ["one"], poll_seconds=60) as (client, servings):
+        for version in (2, 3, 4):
+            made = await decide(client, bandit_key="one")
+            await reward(client, made["decision_id"])
+            assert await learn() == 1
+            refreshing = [asyncio.create_task(servings.refresh()) for _ in range(4)]
+            await asyncio.wait(refreshing, return_when=asyncio.FIRST_COMPLETED)
+            first = await servings.get("one")
+            await asyncio.gather(*refreshing)
+            assert first.model_version == version
+            assert await servings.get("one") is first
+
+
 async def test_what_was_unloaded_is_not_loaded_by_a_change(database_url: str, learn: Step) -> None:
     async with process_with(database_url, learn, ["one", "two"]) as (client, servings):
         await servings.get("one")
