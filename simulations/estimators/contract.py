@@ -1,0 +1,150 @@
+"""What an estimator is: some columns of the rounds, and a smooth function of their means.
+
+So every estimator streams, takes constant memory and merges; and its delta-method interval, its bootstrap and
+its difference to another one need nothing else of it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from bandit.errors import InvalidInputError
+from simulations.exact import Floats
+from simulations.moments import Moments
+from simulations.rounds import Predictions, Rounds
+
+
+class Estimator(Protocol):
+    """The value of a target policy from rounds that another policy logged."""
+
+    @property
+    def name(self) -> str:
+        """In lower case, as it stands in reports."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """The number of columns."""
+        ...
+
+    def columns(self, rounds: Rounds) -> tuple[Floats, ...]:
+        """One or more columns (n,).
+
+        Raises:
+            InvalidInputError: the rounds lack a column that this estimator needs.
+        """
+        ...
+
+    def value(self, means: Floats) -> float:
+        """The estimate from the columns' means (c,); not a number where it is undefined."""
+        ...
+
+    def gradient(self, means: Floats) -> Floats:
+        """Derivative of `value` by each mean (c,)."""
+        ...
+
+
+class Mean(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of estimators that are the mean of one column."""
+
+    @property
+    def size(self) -> int:
+        """See `Estimator`."""
+        return 1
+
+    def value(self, means: Floats) -> float:
+        """See `Estimator`."""
+        return float(means[0])
+
+    def gradient(self, means: Floats) -> Floats:  # noqa: ARG002 the contract
+        """See `Estimator`."""
+        return np.ones(1)
+
+
+class Ratio(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of estimators that are the mean of one column divided by that of another."""
+
+    @property
+    def size(self) -> int:
+        """See `Estimator`."""
+        return 2
+
+    def value(self, means: Floats) -> float:
+        """See `Estimator`."""
+        return float(means[0] / means[1]) if means[1] else math.nan
+
+    def gradient(self, means: Floats) -> Floats:
+        """See `Estimator`."""
+        if not means[1]:
+            return np.full(2, np.nan)
+        return np.array([1.0 / means[1], -means[0] / means[1] ** 2])
+
+
+class Running(msgspec.Struct, frozen=True, kw_only=True):
+    """An estimator and what it has seen so far; `a + b` has seen the rounds of both.
+
+    >>> from simulations.estimators.ips import IPS
+    >>> rounds = Rounds(reward=np.array([1.0, 0.0]), probability=np.array([0.5, 0.25]),
+    ...                 target_probability=np.array([1.0, 0.0]))
+    >>> Running.of(IPS(), rounds).value
+    1.0
+    """
+
+    estimator: Estimator
+    moments: Moments
+
+    @classmethod
+    def start(cls, estimator: Estimator) -> Running:
+        """Nothing seen yet."""
+        return cls(estimator=estimator, moments=Moments.none(estimator.size))
+
+    @classmethod
+    def of(cls, estimator: Estimator, rounds: Rounds) -> Running:
+        """These rounds seen."""
+        return cls(estimator=estimator, moments=Moments.of(estimator.columns(rounds)))
+
+    def __add__(self, other: Running) -> Running:
+        """Both seen.
+
+        Raises:
+            ValueError: the estimators differ.
+        """
+        if self.estimator != other.estimator:
+            raise ValueError(f"expected two states of {self.estimator}, got one of {other.estimator}")
+        return Running(estimator=self.estimator, moments=self.moments + other.moments)
+
+    @property
+    def count(self) -> int:
+        """Rounds seen."""
+        return self.moments.count
+
+    @property
+    def value(self) -> float:
+        """The estimate; not a number where it is undefined, as without rounds."""
+        return self.estimator.value(self.moments.means)
+
+    @property
+    def standard_error(self) -> float:
+        """By the delta method; not a number where it is undefined, as with fewer than two rounds."""
+        gradient = self.estimator.gradient(self.moments.means)
+        variance = float(gradient @ self.moments.covariance @ gradient)
+        return math.sqrt(max(variance, 0.0) / self.count) if variance == variance else math.nan
+
+
+def predictions(rounds: Rounds, estimator: str) -> Predictions:
+    """The reward model's predictions.
+
+    Raises:
+        InvalidInputError: there are none.
+    """
+    if rounds.predictions is None:
+        raise InvalidInputError(
+            f"{estimator}: expected rounds with a reward model's predictions, got none; fit a reward model, "
+            "or use an estimator that needs none (ips, snips).",
+            target="predictions",
+        )
+    return rounds.predictions
