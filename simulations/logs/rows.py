@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from bandit.types import Action, Features, Value
 
 
@@ -24,7 +26,7 @@ class Logged(Value, frozen=True, kw_only=True):
     decided_at: datetime | None = None
     #: Rounds of one subject are not independent; None: each round is a subject of its own.
     subject: str | None = None
-    context: Features = {}
+    context: Features = msgspec.field(default_factory=dict)
     actions: list[Action]
     #: Index in `actions`.
     chosen: int
