@@ -1,0 +1,231 @@
+"""Policies to evaluate: what each would have chosen in a logged round."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+from bandit.errors import InvalidInputError
+from bandit.fold import Fold
+from bandit.policy import FixedPolicy, Policy, UniformPolicy
+from bandit.types import Action, BanditConfig, Features, PolicySettings, TrainingEvent
+from simulations.logs.rows import Logged
+
+#: How far a distribution may be from summing to 1.
+_TOLERANCE = 1e-6
+
+
+class Target(Protocol):
+    """A policy that a log is asked about. Its rounds are given in the log's order."""
+
+    @property
+    def name(self) -> str:
+        """As it stands in reports."""
+        ...
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """One probability per action of this round, in their order, summing to 1.
+
+        A policy that learns has learned from the rounds before, and learns from this one afterwards.
+        """
+        ...
+
+
+class TheLogged:
+    """The policy that wrote the log. Where only the chosen action's probability is known, the rest is 0."""
+
+    name = "logged"
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`."""
+        if row.pmf is not None:
+            return row.pmf
+        return [row.probability if index == row.chosen else 0.0 for index in range(len(row.actions))]
+
+
+class Static:
+    """A policy that does not change: one of ours, a saved model version, or any with the same contract.
+
+    >>> row = Logged(row=1, decision_id="d", actions=[Action(action_id="a"), Action(action_id="b")],
+    ...              chosen=0, probability=0.5, reward=1.0)
+    >>> Static("uniform", UniformPolicy()).distribution(row)
+    [0.5, 0.5]
+    """
+
+    def __init__(self, name: str, policy: Policy) -> None:
+        self.name = name
+        self._policy = policy
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`."""
+        return self._policy.distribution(row.context, row.actions)
+
+
+class Function:
+    """A Python callable: context and actions -> one probability per action.
+
+    >>> row = Logged(row=1, decision_id="d", context={"age": 30}, chosen=0, probability=0.5, reward=1.0,
+    ...              actions=[Action(action_id="a"), Action(action_id="b")])
+    >>> young_b = Function("young-b", lambda context, actions: [0, 1] if context["age"] < 40 else [1, 0])
+    >>> young_b.distribution(row)
+    [0, 1]
+    """
+
+    def __init__(self, name: str, choose: Callable[[Features, Sequence[Action]], Sequence[float]]) -> None:
+        self.name = name
+        self._choose = choose
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`.
+
+        Raises:
+            InvalidInputError: what the callable gave is no distribution over the actions.
+        """
+        pmf = self._choose(row.context, row.actions)
+        if (
+            len(pmf) != len(row.actions)
+            or not all(p >= 0.0 for p in pmf)
+            or not abs(math.fsum(pmf) - 1.0) <= _TOLERANCE
+        ):
+            raise InvalidInputError(
+                f"{self.name}: expected {len(row.actions)} probabilities that sum to 1 for row {row.row}, "
+                f"got {list(pmf)[:10]}.",
+                target=self.name,
+            )
+        return pmf
+
+
+class Learning:
+    """One of our configurations, learned along the log: each round is predicted before it is learned.
+
+    Rounds are learned through the code that learns in production, with the logged probability and with the
+    reward scaled from `reward_range` to [0, 1].
+
+    >>> actions = [Action(action_id="a"), Action(action_id="b")]
+    >>> target = Learning("default", PolicySettings(), reward_range=(0.0, 1.0))
+    >>> for number in range(1, 50):
+    ...     row = Logged(row=number, decision_id=str(number), actions=actions, chosen=number % 2,
+    ...                  probability=0.5, reward=float(number % 2 == 1))
+    ...     pmf = target.distribution(row)
+    >>> pmf[1] > 0.8
+    True
+    """
+
+    def __init__(self, name: str, settings: PolicySettings, reward_range: tuple[float, float]) -> None:
+        self.name = name
+        self._low, high = reward_range
+        self._scale = high - self._low
+        if not self._scale > 0.0:
+            raise InvalidInputError(
+                f"{name}: expected rewards that differ, to learn from, got {reward_range} as their range.",
+                target="reward_range",
+            )
+        self._fold = Fold.start(settings, salt=name)
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`."""
+        pmf = self._fold.policy.distribution(row.context, row.actions)
+        self._fold.learn(
+            TrainingEvent(
+                seq=self._fold.seq + 1,
+                context=row.context,
+                actions=row.actions,
+                chosen=row.chosen,
+                probability=row.probability,
+                scaled_reward=min(max((row.reward - self._low) / self._scale, 0.0), 1.0),
+            )
+        )
+        return pmf
+
+
+class Fixed:
+    """Always the first of these actions that is offered.
+
+    >>> row = Logged(row=1, decision_id="d", actions=[Action(action_id="a"), Action(action_id="b")],
+    ...              chosen=0, probability=0.5, reward=1.0)
+    >>> Fixed("c", "b").distribution(row)
+    [0.0, 1.0]
+    """
+
+    def __init__(self, *action_ids: str) -> None:
+        self.name = f"fixed:{','.join(action_ids)}"
+        self._action_ids = action_ids
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`.
+
+        Raises:
+            InvalidInputError: none of them is offered.
+        """
+        return _first_offered(self.name, row, self._action_ids)
+
+
+class SegmentTable:
+    """Who gets what by rules: the first whose fields all equal the context's says the action.
+
+    Fields inside objects are named with dots. Where no rule fits, or its action is not offered, the default
+    is chosen.
+
+    >>> table = SegmentTable("by-device", [({"device.type": "phone"}, "b")], default="a")
+    >>> actions = [Action(action_id="a"), Action(action_id="b")]
+    >>> row = Logged(row=1, decision_id="d", context={"device": {"type": "phone"}}, actions=actions,
+    ...              chosen=0, probability=0.5, reward=1.0)
+    >>> table.distribution(row)
+    [0.0, 1.0]
+    """
+
+    def __init__(
+        self, name: str, rules: Sequence[tuple[Mapping[str, str], str]], default: str | None = None
+    ) -> None:
+        self.name = name
+        self._rules = rules
+        self._default = default
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`.
+
+        Raises:
+            InvalidInputError: neither a rule's action nor the default is offered.
+        """
+        fitting = [
+            action_id
+            for fields, action_id in self._rules
+            if all(_text(row.context, name) == value for name, value in fields.items())
+        ]
+        return _first_offered(self.name, row, fitting[:1] + ([self._default] if self._default else []))
+
+
+def _first_offered(name: str, row: Logged, action_ids: Sequence[str]) -> Sequence[float]:
+    offered = [action.action_id for action in row.actions]
+    for action_id in action_ids:
+        if action_id in offered:
+            chosen = offered.index(action_id)
+            return [1.0 if index == chosen else 0.0 for index in range(len(offered))]
+    raise InvalidInputError(
+        f"{name}: expected one of the actions offered in row {row.row}, {', '.join(offered[:10])}, got "
+        f"{', '.join(action_ids) or 'none that fits'}; name another one after it, to be chosen instead.",
+        target=name,
+    )
+
+
+def of_config(name: str, config: BanditConfig, reward_range: tuple[float, float]) -> Target:
+    """What a bandit with this configuration would have chosen, and learned, along the log."""
+    if config.mode == "online":
+        return Learning(name, config.policy, reward_range)
+    return Static(name, FixedPolicy(config.baseline_action))
+
+
+def uniform() -> Target:
+    """Every action alike."""
+    return Static("uniform", UniformPolicy())
+
+
+def _text(context: Features, name: str) -> str | None:
+    """A context field as text, as it stands in JSON: true, 3, 2.5; None where there is none."""
+    value: object = context
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)
