@@ -5,9 +5,11 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from bandit.types import Action
 from simulations.logs.rows import Logged
@@ -21,7 +23,7 @@ def expected(device: str, action: int) -> float:
     return 0.6 if action % 3 == DEVICES.index(device) else 0.1
 
 
-def rounds(count: int, seed: int = 1, rewards: float = 1.0) -> tuple[list[Logged], np.ndarray]:
+def rounds(count: int, seed: int = 1, rewards: float = 1.0) -> tuple[list[Logged], npt.NDArray[np.float64]]:
     """Rounds whose reward depends on the product of device and action, and the truth (count, actions)."""
     random = np.random.default_rng(seed)
     rows, truth = [], []
@@ -38,7 +40,7 @@ def rounds(count: int, seed: int = 1, rewards: float = 1.0) -> tuple[list[Logged
     return rows, np.array(truth)
 
 
-def sums(rows: list[Logged], weight: np.ndarray | None = None, span: float = 1.0) -> RewardSums:
+def sums(rows: list[Logged], weight: npt.NDArray[np.float64] | None = None, span: float = 1.0) -> RewardSums:
     return RewardSums.of(encode(rows), np.array([row.reward for row in rows]) / span, weight)
 
 
@@ -83,7 +85,7 @@ def test_no_prediction_depends_on_the_rewards_of_its_own_fold() -> None:
 
 def test_rounds_of_one_subject_lie_in_one_fold() -> None:
     rows, _ = rounds(30)
-    folds = encode([Logged(**{**_fields(row), "subject": "always-me"}) for row in rows]).fold
+    folds = encode([replace(row, subject="always-me") for row in rows]).fold
     assert len(set(folds)) == 1
     assert len(set(encode(rows).fold)) == FOLDS
 
@@ -91,7 +93,7 @@ def test_rounds_of_one_subject_lie_in_one_fold() -> None:
 def test_predictions_are_of_the_logged_action_and_the_mean_over_the_target() -> None:
     rows, _ = rounds(600)
     model = RewardModel.fit(sums(rows), (0.0, 1.0))
-    some = [*rows[:3], Logged(**{**_fields(rows[3]), "actions": ACTIONS[:2], "chosen": 1})]
+    some = [*rows[:3], replace(rows[3], actions=ACTIONS[:2], chosen=1)]
     targets = [[0.2] * 5, [1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.5, 0.0], [0.25, 0.75]]
     encoded, found = encode(some), model.predictions(encode(some), targets)
     every = model.predict(encoded)
@@ -106,8 +108,7 @@ def test_weights_make_the_model_fit_where_they_are_large() -> None:
     rows, _ = rounds(3_000)
     phone = np.array([row.context["device"] == "phone" for row in rows])
     flipped = [
-        Logged(**{**_fields(row), "context": {}, "reward": float(on_phone)})
-        for row, on_phone in zip(rows, phone, strict=True)
+        replace(row, context={}, reward=float(on_phone)) for row, on_phone in zip(rows, phone, strict=True)
     ]
     light = RewardModel.fit(sums(flipped, np.where(phone, 0.1, 10.0)), (0.0, 1.0))
     heavy = RewardModel.fit(sums(flipped, np.where(phone, 10.0, 0.1)), (0.0, 1.0))
@@ -120,7 +121,3 @@ def test_no_rounds_and_no_context_are_no_trouble() -> None:
     bare = Logged(row=1, decision_id="d", actions=ACTIONS[:1], chosen=0, probability=1.0, reward=1.0)
     encoded: Encoded = encode([bare])
     assert model.predict(encoded) == 0.0
-
-
-def _fields(row: Logged) -> dict[str, object]:
-    return {name: getattr(row, name) for name in Logged.__struct_fields__}
