@@ -1,0 +1,103 @@
+"""What must be known of a log before anything is estimated from it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from bandit.errors import InvalidInputError
+from simulations.logs.rows import Chunk, Problem
+
+#: Row numbers that are named for each cause.
+_NAMED = 20
+
+
+class Scan(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts and the range of rewards; `a + b` is of the rows of both.
+
+    >>> scan = Scan.of(Chunk([], [Problem(7, "no reward", "row 7: expected a reward, got none.")]))
+    >>> print(scan.refusal())
+    1 of 1 rows cannot be used. no reward: 1 row (7). row 7: expected a reward, got none.
+    """
+
+    rounds: int = 0
+    #: Of the rewards.
+    lowest: float = float("inf")
+    highest: float = float("-inf")
+    #: Rounds by the policy that logged them.
+    loggers: Mapping[str, int] = msgspec.field(default_factory=dict)
+    #: Rows that cannot be used by cause, and the first of each cause.
+    unusable: Mapping[str, int] = msgspec.field(default_factory=dict)
+    first: tuple[Problem, ...] = ()
+
+    @classmethod
+    def of(cls, chunk: Chunk) -> Scan:
+        """Of some rows."""
+        rewards = [row.reward for row in chunk.rows]
+        return cls(
+            rounds=len(rewards),
+            lowest=min(rewards, default=cls().lowest),
+            highest=max(rewards, default=cls().highest),
+            loggers=Counter(row.logger for row in chunk.rows),
+            unusable=Counter(problem.cause for problem in chunk.problems),
+            first=_first(chunk.problems),
+        )
+
+    def __add__(self, other: Scan) -> Scan:
+        """Of the rows of both."""
+        return Scan(
+            rounds=self.rounds + other.rounds,
+            lowest=min(self.lowest, other.lowest),
+            highest=max(self.highest, other.highest),
+            loggers=Counter(self.loggers) + Counter(other.loggers),
+            unusable=Counter(self.unusable) + Counter(other.unusable),
+            first=_first([*self.first, *other.first]),
+        )
+
+    def refusal(self) -> str:
+        """Which rows cannot be used and why; empty if all can."""
+        if not self.unusable:
+            return ""
+        bad = sum(self.unusable.values())
+        return " ".join(
+            [
+                f"{bad:,} of {self.rounds + bad:,} rows cannot be used.",
+                *(self._cause(cause, count) for cause, count in sorted(self.unusable.items())),
+            ]
+        )
+
+    def _cause(self, cause: str, count: int) -> str:
+        named = [problem for problem in self.first if problem.cause == cause]
+        rows = ", ".join(str(problem.row) for problem in named)
+        more = ", ..." if count > len(named) else ""
+        return f"{cause}: {count:,} row{'s' * (count > 1)} ({rows}{more}). {named[0].message}"
+
+
+def usable(scan: Scan, *, exclude: bool) -> Scan:
+    """The scan of a log that may be evaluated.
+
+    Raises:
+        InvalidInputError: rows cannot be used, and nobody said to leave them out; or there are no others.
+    """
+    refusal = scan.refusal()
+    if refusal and not exclude:
+        raise InvalidInputError(
+            f"{refusal} Mend the log, or leave these rows out (--exclude-bad-rows, exclude=True): then they "
+            "are counted in the report.",
+            target="log",
+        )
+    if not scan.rounds:
+        raise InvalidInputError(f"expected rounds in the log, got none. {refusal}".strip(), target="log")
+    return scan
+
+
+def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    taken: Counter[str] = Counter()
+    found = []
+    for problem in sorted(problems):
+        taken[problem.cause] += 1
+        if taken[problem.cause] <= _NAMED:
+            found.append(problem)
+    return tuple(found)
