@@ -148,3 +148,48 @@ def predictions(rounds: Rounds, estimator: str) -> Predictions:
             target="predictions",
         )
     return rounds.predictions
+
+
+def corrected(rounds: Rounds, weight: Floats, estimator: str) -> Floats:
+    """The reward model's value of the target, corrected by what was seen as `weight` (n,) counts it.
+
+    Raises:
+        InvalidInputError: there are no predictions.
+    """
+    model = predictions(rounds, estimator)
+    return model.target + weight * (rounds.reward - model.logged)
+
+
+def column(values: Floats | None, name: str, estimator: str) -> Floats:
+    """A column of the rounds that not all have.
+
+    Raises:
+        InvalidInputError: these do not.
+    """
+    if values is None:
+        raise InvalidInputError(
+            f"{estimator}: expected rounds with {name}, got none; add that column, or use an estimator that "
+            "needs none (ips, snips).",
+            target=name,
+        )
+    return values
+
+
+def above_zero(name: str, setting: float) -> None:
+    """Refuse a setting that is not above zero, or not a number.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    if not setting > 0.0:
+        raise InvalidInputError(f"{name}: expected a number above 0, got {setting}.", target=name)
+
+
+def fraction(name: str, setting: float) -> None:
+    """Refuse a setting outside [0, 1].
+
+    Raises:
+        InvalidInputError: it is outside.
+    """
+    if not 0.0 <= setting <= 1.0:
+        raise InvalidInputError(f"{name}: expected a number from 0 to 1, got {setting}.", target=name)
