@@ -17,7 +17,9 @@ def shared(*parts: str) -> Path:
     """A file beside or below the shared data; the test is skipped where it is missing."""
     path = Settings().shared_data.parent.joinpath(*parts)
     if not path.exists():
-        pytest.skip(f"expected {path.absolute()}, got nothing; set SEGBANDIT_SHARED_DATA to the folder `data`")
+        pytest.skip(
+            f"expected {path.absolute()}, got nothing; set SEGBANDIT_SHARED_DATA to the folder `data`"
+        )
     return path
 
 

@@ -32,7 +32,9 @@ ALL = [
 ]
 #: Those that are the mean reward of the log when its policy is the target.
 ON_POLICY = [
-    name for name in ALL if name.split(":")[0] in ("ips", "clipped_ips", "snips", "sg_ips", "balanced_ips", "mips")
+    name
+    for name in ALL
+    if name.split(":")[0] in ("ips", "clipped_ips", "snips", "sg_ips", "balanced_ips", "mips")
 ]
 _PUBLISHED = {
     "ips": "ips",
@@ -139,7 +141,9 @@ def test_of_the_logging_policy_itself_they_find_the_mean_reward(name: str, seed:
         mixture_probability=rounds.probability,
         embedding_weight=np.ones(50),
     )
-    assert Running.of(estimator(name), same).value == pytest.approx(rounds.reward.mean(), rel=1e-12, abs=1e-12)
+    assert Running.of(estimator(name), same).value == pytest.approx(
+        rounds.reward.mean(), rel=1e-12, abs=1e-12
+    )
 
 
 def test_replay_of_the_logging_policy_keeps_every_round() -> None:
@@ -218,7 +222,8 @@ def test_an_unknown_name_or_setting_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["clipped_ips:limit=0", "clipped_dr:limit=nan", "switch_dr:limit=-1", "dros:limit=0", "replay:bound=0"]
+    "text",
+    ["clipped_ips:limit=0", "clipped_dr:limit=nan", "switch_dr:limit=-1", "dros:limit=0", "replay:bound=0"],
 )
 def test_a_limit_is_above_zero(text: str) -> None:
     with pytest.raises(InvalidInputError, match="expected a number above 0"):
@@ -233,7 +238,10 @@ def test_a_shrinkage_is_a_fraction(text: str) -> None:
 
 def test_replay_refuses_weights_above_its_bound() -> None:
     rounds = Rounds(
-        reward=np.ones(2), probability=np.full(2, 0.5), target_probability=np.array([0.5, 1.0]), draw=np.zeros(2)
+        reward=np.ones(2),
+        probability=np.full(2, 0.5),
+        target_probability=np.array([0.5, 1.0]),
+        draw=np.zeros(2),
     )
     with pytest.raises(InvalidInputError, match="expected no weight above the bound, got 2 at index 1"):
         Running.of(estimator("replay:bound=1.9"), rounds)
@@ -251,7 +259,9 @@ def test_replay_is_that_of_li_on_a_uniform_log() -> None:
         target_probability=chosen.astype(float),
         draw=rng.random(300),
     )
-    assert Running.of(estimator("replay:bound=4"), rounds).value == pytest.approx(rounds.reward[chosen].mean())
+    assert Running.of(estimator("replay:bound=4"), rounds).value == pytest.approx(
+        rounds.reward[chosen].mean()
+    )
 
 
 def test_replay_has_the_mean_that_ips_has() -> None:
