@@ -8,7 +8,7 @@ from simulations.rounds import Rounds
 
 
 class BalancedIPS(Mean, frozen=True, kw_only=True):
-    """As if the mixture of all policies had logged each round: a small probability of one does little harm."""
+    """As if the mixture of all policies had logged each round: small probabilities of one do little harm."""
 
     @property
     def name(self) -> str:

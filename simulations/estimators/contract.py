@@ -7,6 +7,7 @@ its difference to another one need nothing else of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ import numpy as np
 from bandit.errors import InvalidInputError
 from simulations.exact import Floats
 from simulations.moments import Moments
+from simulations.parallel import by_blocks
 from simulations.rounds import Predictions, Rounds
 
 
@@ -133,6 +135,26 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         gradient = self.estimator.gradient(self.moments.means)
         variance = float(gradient @ self.moments.covariance @ gradient)
         return math.sqrt(max(variance, 0.0) / self.count) if variance == variance else math.nan
+
+
+def run(estimators: Sequence[Estimator], rounds: Rounds) -> tuple[Running, ...]:
+    """One state for each estimator, the rounds seen: `Running.of` in blocks, on all processors.
+
+    >>> from simulations.estimators.ips import IPS
+    >>> rounds = Rounds(reward=np.ones(2), probability=np.ones(2), target_probability=np.ones(2))
+    >>> run([IPS()], rounds) == (Running.of(IPS(), rounds),)
+    True
+    """
+
+    def see(rows: slice) -> list[Moments]:
+        part = rounds[rows]
+        return Moments.of_each([estimator.columns(part) for estimator in estimators])
+
+    parts = by_blocks(see, len(rounds))
+    return tuple(
+        sum((Running(estimator=estimator, moments=part[index]) for part in parts), Running.start(estimator))
+        for index, estimator in enumerate(estimators)
+    )
 
 
 def predictions(rounds: Rounds, estimator: str) -> Predictions:

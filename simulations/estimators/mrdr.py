@@ -21,8 +21,8 @@ class MRDR(Mean, frozen=True, kw_only=True):
         model = rounds.robust_predictions
         if model is None:
             raise InvalidInputError(
-                "mrdr: expected rounds with predictions of a reward model fitted for it, got none; fit one, or "
-                "use dr.",
+                "mrdr: expected rounds with predictions of a reward model fitted for it, got none; fit one, "
+                "or use dr.",
                 target="robust_predictions",
             )
         return (model.target + rounds.weight * (rounds.reward - model.logged),)

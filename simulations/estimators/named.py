@@ -18,8 +18,8 @@ from simulations.estimators.mrdr import MRDR
 from simulations.estimators.replay import Replay
 from simulations.estimators.sg_dr import SubGaussianDR
 from simulations.estimators.sg_ips import SubGaussianIPS
-from simulations.estimators.snips import SNIPS
 from simulations.estimators.sndr import SNDR
+from simulations.estimators.snips import SNIPS
 from simulations.estimators.switch_dr import SwitchDR
 
 ESTIMATORS: dict[str, Callable[..., Estimator]] = {

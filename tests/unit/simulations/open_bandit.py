@@ -96,4 +96,4 @@ def _table(logger: str, campaign: str, name: str) -> list[dict[str, str]]:
 def _one_hot(values: list[str]) -> Floats:
     """One column for each value but the first."""
     found = np.array(values)
-    return (found[:, None] == np.unique(found)[None, 1:]).astype(np.float64)
+    return np.asarray(found[:, None] == np.unique(found)[None, 1:], dtype=np.float64)
