@@ -16,36 +16,55 @@ Floats = npt.NDArray[np.float64]
 #: The smallest positive double is 2**-1074.
 UNIT_BITS = 1074
 _MANTISSA_BITS = 53
-#: Partial sums of so many numbers stay in a processor's cache.
-_BLOCK = 16_384
-#: Larger numbers could overflow while they are cut up.
-LARGEST = 2.0**900
+#: So many numbers, and what is left of them, stay in a processor's cache.
+BLOCK = 32_768
+#: So many are added up at once; the fewer, the more of their bits are.
+_FOLD = 64
+#: Larger numbers could overflow while they are cut up, as what is left of them is again.
+_LARGEST = 2.0**1000
+#: So few are summed as integers at once.
+_FEW = 32
 
 
 def exact_sum(values: Floats) -> int:
     """The sum of `values` (n,), each at most 2**900 in size, in units of 2**-1074.
 
-    Numbers are cut at a power of two so high that all of their upper parts sum without rounding, then the
-    rest again, until nothing remains. (Rump, Ogita & Oishi 2008, "Accurate floating-point summation part I",
-    SIAM J. Sci. Comput. 31, algorithm 3.2.)
+    Raises:
+        ValueError: one is much larger, or not a number.
 
     >>> exact_sum(np.array([1e100, 1.0, -1e100])) == exact_sum(np.array([1.0]))
     True
     """
-    total = 0
-    for start in range(0, len(values), _BLOCK):
-        rest = values[start : start + _BLOCK]
-        while True:
-            largest = max(float(rest.max()), -float(rest.min()))
-            if largest == 0.0:
-                break
-            if not largest <= LARGEST:
-                raise ValueError(f"expected numbers of at most 2**900 in size, got {largest}")
-            cut = math.ldexp(1.0, math.frexp(largest)[1] + len(rest).bit_length())
-            upper = (rest + cut) - cut
-            total += units(float(upper.sum()))
-            rest = rest - upper
-    return total
+    if len(values) > _FEW:
+        blocks = (values[at : at + BLOCK] for at in range(0, len(values), BLOCK))
+        parts = np.concatenate([part for block in blocks for part in folded(block)])
+        if len(parts) < len(values):  # not where few numbers span all that doubles can
+            return exact_sum(parts)
+    return sum(map(units, values.tolist()))
+
+
+def folded(values: Floats) -> list[Floats]:
+    """Far fewer numbers that together have exactly the sum of `values` (n,), n > 0.
+
+    Numbers are cut at a power of two so high that their upper parts add up without rounding, then the rest
+    again, until nothing remains. (Rump, Ogita & Oishi 2008, "Accurate floating-point summation part I", SIAM
+    J. Sci. Comput. 31, algorithm 3.2.)
+    """
+    largest = max(float(values.max()), -float(values.min()))
+    if not largest <= _LARGEST:
+        raise _too_large(largest)
+    bits = _FOLD.bit_length()
+    cut = math.ldexp(1.0, math.frexp(largest)[1] + bits)
+    padded = np.zeros(-(-len(values) // _FOLD) * _FOLD)
+    upper, rest, parts = padded[: len(values)], values, []
+    while True:
+        np.add(rest, cut, out=upper)
+        np.subtract(upper, cut, out=upper)
+        parts.append(padded.reshape(_FOLD, -1).sum(axis=0))
+        if np.array_equal(upper, rest):
+            return parts
+        rest = rest - upper
+        cut *= 2.0 ** (bits - _MANTISSA_BITS)
 
 
 def units(number: float) -> int:
@@ -54,6 +73,8 @@ def units(number: float) -> int:
     >>> units(1.0) == 2**1074
     True
     """
+    if not abs(number) <= _LARGEST:
+        raise _too_large(number)
     mantissa, exponent = math.frexp(number)
     whole, shift = int(math.ldexp(mantissa, _MANTISSA_BITS)), exponent + UNIT_BITS - _MANTISSA_BITS
     return whole << shift if shift >= 0 else whole >> -shift
@@ -66,3 +87,7 @@ def number(total: int) -> float:
     1.0
     """
     return total / (1 << UNIT_BITS)
+
+
+def _too_large(number: float) -> ValueError:
+    return ValueError(f"expected numbers of at most 2**900 in size, got {number}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations, combinations_with_replacement
 
 import msgspec
 import numpy as np
 
-from simulations.exact import UNIT_BITS, Floats, exact_sum
+from simulations.exact import BLOCK, UNIT_BITS, Floats, exact_sum, folded
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,9 +31,23 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, columns: Sequence[Floats]) -> Moments:
         """The moments of columns of equal length (n,)."""
-        pairs = [exact_sum(one * other) for index, one in enumerate(columns) for other in columns[index:]]
-        sums = tuple(exact_sum(column) for column in columns)
-        return cls(count=len(columns[0]), sums=sums, products=tuple(pairs))
+        return cls.of_each([columns])[0]
+
+    @classmethod
+    def of_each(cls, groups: Sequence[Sequence[Floats]]) -> list[Moments]:
+        """The moments of each group of columns, all of equal length; a column in several is summed once."""
+        count = len(groups[0][0])
+        terms = {_key(term): term for columns in groups for term in _terms(columns)}
+        parts = {key: [np.zeros(1)] for key in terms}
+        for at in range(0, count, BLOCK):
+            for key, term in terms.items():
+                parts[key] += folded(_product(term, slice(at, at + BLOCK)))
+        sums = {key: exact_sum(np.concatenate(found)) for key, found in parts.items()}
+        found = [[sums[_key(term)] for term in _terms(columns)] for columns in groups]
+        return [
+            cls(count=count, sums=tuple(of[: len(columns)]), products=tuple(of[len(columns) :]))
+            for columns, of in zip(groups, found, strict=True)
+        ]
 
     @classmethod
     def none(cls, columns: int) -> Moments:
@@ -68,3 +83,16 @@ class Moments(msgspec.Struct, frozen=True, kw_only=True):
                 centred = (self.count * next(products) << UNIT_BITS) - self.sums[i] * self.sums[j]
                 found[i, j] = found[j, i] = centred / scale
         return found
+
+
+def _terms(columns: Sequence[Floats]) -> list[tuple[Floats, ...]]:
+    """What is summed: each column, then each pair of columns i <= j."""
+    return [*combinations(columns, 1), *combinations_with_replacement(columns, 2)]
+
+
+def _key(term: tuple[Floats, ...]) -> tuple[int, ...]:
+    return tuple(map(id, term))
+
+
+def _product(term: tuple[Floats, ...], rows: slice) -> Floats:
+    return term[0][rows] if len(term) == 1 else term[0][rows] * term[1][rows]

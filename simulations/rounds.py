@@ -10,9 +10,12 @@ import numpy.typing as npt
 
 from bandit.errors import InvalidInputError
 from simulations.exact import Floats
+from simulations.parallel import by_blocks
 
 #: A target's probability may exceed 1 by rounding.
 _ROUNDING = 1e-9
+#: Of larger numbers, and weights above it, squares of products could overflow.
+_LARGEST = 1e60
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -23,6 +26,10 @@ class Predictions:
     logged: Floats
     #: The mean over the target's distribution: sum of target probability times prediction.
     target: Floats
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Predictions:
+        """Of some of the rounds."""
+        return Predictions(logged=self.logged[rows], target=self.target[rows])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,9 +42,9 @@ class Rounds:
     array([2., 0.])
     """
 
-    #: Finite.
+    #: Finite, at most 1e60 in size.
     reward: Floats
-    #: With which the logged action was chosen, in (0, 1].
+    #: With which the logged action was chosen, in (0, 1], at least 1e-60.
     probability: Floats
     #: With which the target policy would have chosen it, in [0, 1].
     target_probability: Floats
@@ -66,23 +73,51 @@ class Rounds:
         count = len(self.reward)
         for field in fields(self):
             column = getattr(self, field.name)
-            if isinstance(column, np.ndarray) and column.shape != (count,):
-                raise InvalidInputError(
-                    f"{field.name}: expected {count} numbers, one for each round, got shape {column.shape}.",
-                    target=field.name,
-                )
-        _within("reward", self.reward, -np.finfo(float).max, np.finfo(float).max)
-        _within("probability", self.probability, np.nextafter(0.0, 1.0), 1.0)
+            parts = (column.logged, column.target) if isinstance(column, Predictions) else (column,)
+            for part in parts:
+                if part is not None and part.shape != (count,):
+                    raise InvalidInputError(
+                        f"{field.name}: expected {count} numbers, one for each round, got shape "
+                        f"{part.shape}.",
+                        target=field.name,
+                    )
+        _within("reward", self.reward, -_LARGEST, _LARGEST)
+        _within("probability", self.probability, 1.0 / _LARGEST, 1.0)
         _within("target_probability", self.target_probability, 0.0, 1.0 + _ROUNDING)
+        for name in ("predictions", "robust_predictions"):
+            model: Predictions | None = getattr(self, name)
+            if model is not None:
+                _within(f"{name}.logged", model.logged, -_LARGEST, _LARGEST)
+                _within(f"{name}.target", model.target, -_LARGEST, _LARGEST)
+        if self.embedding_weight is not None:
+            _within("embedding_weight", self.embedding_weight, 0.0, _LARGEST)
+        if self.mixture_probability is not None:
+            _within("mixture_probability", self.mixture_probability, 1.0 / _LARGEST, 1.0 + _ROUNDING)
 
     def __len__(self) -> int:
         """How many rounds."""
         return len(self.reward)
 
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> Rounds:
+        """Some of the rounds: a slice, those of a mask (n,), or those of some indices.
+
+        >>> len(Rounds(reward=np.ones(3), probability=np.ones(3), target_probability=np.ones(3))[1:])
+        2
+        """
+        part = object.__new__(Rounds)  # its columns were checked already
+        for name, column in vars(self).items():
+            part.__dict__[name] = None if column is None else column[rows]
+        return part
+
     @cached_property
     def weight(self) -> Floats:
         """Importance weight (n,): target probability / probability of the logged action."""
         return self.target_probability / self.probability
+
+    @cached_property
+    def weighted_reward(self) -> Floats:
+        """Weight times reward (n,)."""
+        return self.weight * self.reward
 
     @classmethod
     def from_matrices(
@@ -102,18 +137,22 @@ class Rounds:
         ...                      target_probabilities=np.array([[0.75, 0.25]])).weight
         array([0.5])
         """
-        rows = np.arange(len(reward))
-        predictions = None
-        if predicted_rewards is not None:
-            predictions = Predictions(
-                logged=predicted_rewards[rows, action],
-                target=np.einsum("nk,nk->n", target_probabilities, predicted_rewards),
-            )
+        count = len(reward)
+        target_probability, logged, target = np.empty((3, count))
+
+        def look_up(rows: slice) -> None:
+            chosen = (np.arange(rows.stop - rows.start), action[rows])
+            target_probability[rows] = target_probabilities[rows][chosen]
+            if predicted_rewards is not None:
+                logged[rows] = predicted_rewards[rows][chosen]
+                np.einsum("nk,nk->n", target_probabilities[rows], predicted_rewards[rows], out=target[rows])
+
+        by_blocks(look_up, count)
         return cls(
             reward=reward,
             probability=probability,
-            target_probability=target_probabilities[rows, action],
-            predictions=predictions,
+            target_probability=target_probability,
+            predictions=None if predicted_rewards is None else Predictions(logged=logged, target=target),
         )
 
 

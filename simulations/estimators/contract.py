@@ -7,6 +7,7 @@ its difference to another one need nothing else of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,6 +16,7 @@ import numpy as np
 from bandit.errors import InvalidInputError
 from simulations.exact import Floats
 from simulations.moments import Moments
+from simulations.parallel import by_blocks
 from simulations.rounds import Predictions, Rounds
 
 
@@ -135,6 +137,26 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
         return math.sqrt(max(variance, 0.0) / self.count) if variance == variance else math.nan
 
 
+def run(estimators: Sequence[Estimator], rounds: Rounds) -> tuple[Running, ...]:
+    """One state for each estimator, the rounds seen: `Running.of` in blocks, on all processors.
+
+    >>> from simulations.estimators.ips import IPS
+    >>> rounds = Rounds(reward=np.ones(2), probability=np.ones(2), target_probability=np.ones(2))
+    >>> run([IPS()], rounds) == (Running.of(IPS(), rounds),)
+    True
+    """
+
+    def see(rows: slice) -> list[Moments]:
+        part = rounds[rows]
+        return Moments.of_each([estimator.columns(part) for estimator in estimators])
+
+    parts = by_blocks(see, len(rounds))
+    return tuple(
+        sum((Running(estimator=estimator, moments=part[index]) for part in parts), Running.start(estimator))
+        for index, estimator in enumerate(estimators)
+    )
+
+
 def predictions(rounds: Rounds, estimator: str) -> Predictions:
     """The reward model's predictions.
 
@@ -148,3 +170,48 @@ def predictions(rounds: Rounds, estimator: str) -> Predictions:
             target="predictions",
         )
     return rounds.predictions
+
+
+def corrected(rounds: Rounds, weight: Floats, estimator: str) -> Floats:
+    """The reward model's value of the target, corrected by what was seen as `weight` (n,) counts it.
+
+    Raises:
+        InvalidInputError: there are no predictions.
+    """
+    model = predictions(rounds, estimator)
+    return model.target + weight * (rounds.reward - model.logged)
+
+
+def column(values: Floats | None, name: str, estimator: str) -> Floats:
+    """A column of the rounds that not all have.
+
+    Raises:
+        InvalidInputError: these do not.
+    """
+    if values is None:
+        raise InvalidInputError(
+            f"{estimator}: expected rounds with {name}, got none; add that column, or use an estimator that "
+            "needs none (ips, snips).",
+            target=name,
+        )
+    return values
+
+
+def above_zero(name: str, setting: float) -> None:
+    """Refuse a setting that is not above zero, or not a number.
+
+    Raises:
+        InvalidInputError: it is not.
+    """
+    if not setting > 0.0:
+        raise InvalidInputError(f"{name}: expected a number above 0, got {setting}.", target=name)
+
+
+def fraction(name: str, setting: float) -> None:
+    """Refuse a setting outside [0, 1].
+
+    Raises:
+        InvalidInputError: it is outside.
+    """
+    if not 0.0 <= setting <= 1.0:
+        raise InvalidInputError(f"{name}: expected a number from 0 to 1, got {setting}.", target=name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from simulations.estimators.contract import Mean, predictions
+from simulations.estimators.contract import Mean, corrected
 from simulations.exact import Floats
 from simulations.rounds import Rounds
 
@@ -17,5 +17,4 @@ class DR(Mean, frozen=True, kw_only=True):
 
     def columns(self, rounds: Rounds) -> tuple[Floats, ...]:
         """See `Estimator`."""
-        model = predictions(rounds, self.name)
-        return (model.target + rounds.weight * (rounds.reward - model.logged),)
+        return (corrected(rounds, rounds.weight, self.name),)

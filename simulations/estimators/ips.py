@@ -17,4 +17,4 @@ class IPS(Mean, frozen=True, kw_only=True):
 
     def columns(self, rounds: Rounds) -> tuple[Floats, ...]:
         """See `Estimator`."""
-        return (rounds.weight * rounds.reward,)
+        return (rounds.weighted_reward,)

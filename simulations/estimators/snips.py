@@ -17,4 +17,4 @@ class SNIPS(Ratio, frozen=True, kw_only=True):
 
     def columns(self, rounds: Rounds) -> tuple[Floats, ...]:
         """See `Estimator`."""
-        return rounds.weight * rounds.reward, rounds.weight
+        return rounds.weighted_reward, rounds.weight
