@@ -11,7 +11,7 @@ import math
 from statistics import NormalDist
 
 from bandit.errors import InvalidInputError
-from simulations.intervals import Interval
+from simulations.intervals import Interval, check_level
 
 
 def wilson(successes: int, trials: int, *, level: float = 0.95) -> Interval:
@@ -28,10 +28,9 @@ def wilson(successes: int, trials: int, *, level: float = 0.95) -> Interval:
     """
     if not 0 <= successes <= trials:
         raise InvalidInputError(f"successes: expected 0 to {trials} (all trials), got {successes}.")
-    if not 0.0 < level < 1.0:
-        raise InvalidInputError(f"level: expected a number between 0 and 1, got {level}.")
+    check_level(level)
     if trials == 0:
-        return Interval(low=0.0, high=1.0, level=level)
+        return Interval(low=0.0, high=1.0, level=level, method="wilson")
     z = NormalDist().inv_cdf((1.0 + level) / 2.0)
     rate = successes / trials
     shrink = 1.0 + z * z / trials
@@ -40,4 +39,4 @@ def wilson(successes: int, trials: int, *, level: float = 0.95) -> Interval:
     # At 0 and at all successes the bound is exactly 0 or 1; rounding must not say otherwise.
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == trials else centre + half
-    return Interval(low=low, high=high, level=level)
+    return Interval(low=low, high=high, level=level, method="wilson")
