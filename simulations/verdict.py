@@ -60,8 +60,8 @@ def judge(
     """From the paired interval of target - reference and what was found of the log.
 
     `reference`: the diagnosis of a reference policy; None: it is the logging policy itself, whose weights are
-    all 1. `difference` None, or with ends that are not numbers: there is no interval. Which estimator's interval
-    it is must have been fixed before any was seen.
+    all 1. `difference` None, or with ends that are not numbers: there is no interval. Which estimator's
+    interval it is must have been fixed before any was seen.
 
     >>> from simulations.diagnostics import Diagnostics
     >>> judge(Interval(low=0.1, high=0.2), Diagnostics().diagnosis()).outcome
@@ -91,7 +91,8 @@ def _refusals(found: Diagnosis) -> Iterator[str]:
         return
     for check in found.checks:
         if check.p_value < ALPHA and check.off >= TOLERATED:
-            yield f"The logged probabilities are wrong: {check.name}: {check.finding} (p {_p(check.p_value)})."
+            found_wrong = f"{check.name}: {check.finding} (p {_p(check.p_value)})"
+            yield f"The logged probabilities are wrong: {found_wrong}."
     if found.contradictions > TOLERATED * found.rounds:
         yield (
             f"The logged probabilities are wrong: in {found.contradictions:,} of {found.rounds:,} rounds the "
@@ -99,8 +100,8 @@ def _refusals(found: Diagnosis) -> Iterator[str]:
         )
     if found.effective_sample_size < FEWEST_EFFECTIVE:
         yield (
-            f"The {found.rounds:,} rounds tell no more of this policy than {found.effective_sample_size:,.0f} "
-            f"of its own would; {FEWEST_EFFECTIVE:.0f} are the least."
+            f"The {found.rounds:,} rounds tell no more of this policy than "
+            f"{found.effective_sample_size:,.0f} of its own would; {FEWEST_EFFECTIVE:.0f} are the least."
         )
     if found.pareto_k is not None and found.pareto_k > NO_MEAN:
         yield (

@@ -1,4 +1,4 @@
-"""Whether a log can answer for a target policy at all: weights, support, and whether probabilities are true."""
+"""Whether a log can answer for a target policy at all: weights, support, and logged probabilities."""
 
 from __future__ import annotations
 
@@ -72,9 +72,10 @@ class Diagnostics(msgspec.Struct, frozen=True, kw_only=True):
             return cls()
         flat = Flat.of(rows, targets)
         zero = flat.pmf == 0.0
-        lost = np.bincount(flat.round[zero], weights=flat.target[zero], minlength=len(rows))
+        lost: Floats = np.zeros(len(rows))
+        np.add.at(lost, flat.round[zero], flat.target[zero])
         possible = flat.pmf > 0.0
-        inverse: Floats = 1.0 / (flat.offered * rounds.probability)
+        inverse = 1.0 / (flat.offered.astype(np.float64) * rounds.probability)
         logged = flat.pmf[flat.chosen]
         absolute = np.abs(rounds.reward)
         return cls(

@@ -53,8 +53,12 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: Calibration) -> Calibration:
         """Of the rounds of both."""
-        fields = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
-        return Calibration(*(tuple(map(sum, zip(a, b, strict=True))) for a, b in fields))
+        return Calibration(
+            offers=_added(self.offers, other.offers),
+            chosen=_added(self.chosen, other.chosen),
+            expected=_added(self.expected, other.expected),
+            variance=_added(self.variance, other.variance),
+        )
 
     def found(self) -> list[Expected]:
         """One for each range of probabilities that occurs."""
@@ -69,6 +73,10 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
             for index in range(BINS)
             if self.offers[index]
         ]
+
+
+def _added(one: tuple[int, ...], other: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a + b for a, b in zip(one, other, strict=True))
 
 
 def check(name: str, found: Sequence[Expected]) -> Check | None:

@@ -25,7 +25,7 @@ class Support(Value, frozen=True, kw_only=True):
     known_share: float
     #: Mean probability with which the target chooses actions of logged probability zero.
     unsupported_mass: float
-    #: Share of rounds in which the target would choose any such action; of those whose distribution is logged.
+    #: Share of rounds in which the target would choose any such action, if their distribution is logged.
     unsupported_rounds: float
     #: Offers with logged probability zero, whatever the target does.
     zero_probabilities: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -29,8 +30,9 @@ class Codes:
     @classmethod
     def of(cls, names: Iterable[str], count: int) -> Codes:
         """In the order in which names occur."""
-        index: dict[str, int] = {}
-        codes = np.fromiter((index.setdefault(name, len(index)) for name in names), np.intp, count)
+        index: defaultdict[str, int] = defaultdict()
+        index.default_factory = index.__len__  # a new name gets the next number
+        codes = np.fromiter(map(index.__getitem__, names), np.intp, count)
         return cls(names=list(index), codes=codes)
 
 

@@ -139,7 +139,7 @@ def _inverse_p(sums: Sequence[int]) -> float:
 
 
 def never_logged(keyed: Keyed) -> float:
-    """Sum of the target's probabilities of actions never chosen, over rounds without a logged distribution."""
+    """Sum of the target's probabilities of actions never chosen, over rounds without a distribution."""
     return number(sum(sums[_UNKNOWN_TARGET] for sums in keyed.sums.values() if not sums[_ROUNDS]))
 
 
