@@ -1,0 +1,198 @@
+"""May we say so? Better, worse, no difference shown, or a log that cannot answer; each with its reasons.
+
+Thresholds and their sources are in docs/evaluation.md.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Literal
+
+from bandit.types import Value
+from simulations.diagnostics.diagnosis import Diagnosis
+from simulations.intervals import Interval
+
+Outcome = Literal["better", "worse", "no difference shown", "insufficient support"]
+
+#: A true log is called broken at most with this probability by each of its five tests.
+ALPHA = 0.001
+#: Deviations below this share are a warning only, however surely a very long log shows them.
+TOLERATED = 0.01
+#: Below, hardly any interval can be trusted.
+FEWEST_EFFECTIVE = 100.0
+#: Below, estimates of a variance are not stable (Vehtari et al. 2021, arXiv 1903.08008).
+FEW_EFFECTIVE = 400.0
+#: A generalized Pareto tail of shape 1 has no mean, so no sample is large enough.
+NO_MEAN = 1.0
+#: More of the value on ten rounds is a warning.
+TOP_TEN = 0.5
+
+
+class Verdict(Value, frozen=True, kw_only=True):
+    """What may be said of a target policy against a reference."""
+
+    outcome: Outcome
+    #: For everybody.
+    sentence: str
+    #: Of target - reference, widened by what the log cannot know; None where it supports no interval.
+    low: float | None
+    high: float | None
+    level: float
+    #: What led to the outcome.
+    reasons: list[str]
+    #: What whoever relies on it must know.
+    warnings: list[str]
+
+    @property
+    def refused(self) -> bool:
+        """No estimate of this evaluation may be relied on."""
+        return self.outcome == "insufficient support"
+
+
+def judge(
+    difference: Interval | None,
+    target: Diagnosis,
+    *,
+    reference: Diagnosis | None = None,
+    reward_range: tuple[float, float] | None = None,
+) -> Verdict:
+    """From the paired interval of target - reference and what was found of the log.
+
+    `reference`: the diagnosis of a reference policy; None: it is the logging policy itself, whose weights are
+    all 1. `difference` None, or with ends that are not numbers: there is no interval. Which estimator's
+    interval it is must have been fixed before any was seen.
+
+    >>> from simulations.diagnostics import Diagnostics
+    >>> judge(Interval(low=0.1, high=0.2), Diagnostics().diagnosis()).outcome
+    'insufficient support'
+    """
+    both = [target] if reference is None else [target, reference]
+    refusals = [reason for each in both for reason in _refusals(each)]
+    warnings = [warning for each in both for warning in _warnings(each)]
+    level = difference.level if difference else 0.95
+    if difference is None or not (math.isfinite(difference.low) and math.isfinite(difference.high)):
+        refusals.append("The estimators gave no interval for the difference.")
+        return _refused(refusals, warnings, level)
+    mass = sum(each.support.unsupported_mass for each in both)
+    reach = _reach(mass, reward_range)
+    if mass and (reach is None or _limits(reach, difference)):
+        refusals.append(_unsupported(mass, reach))
+    if refusals or reach is None:
+        return _refused(refusals, warnings, level)
+    if mass:
+        warnings.append(f"{_unsupported(mass, reach)} The interval was widened by it.")
+    return _decided(difference.low - reach, difference.high + reach, warnings, level)
+
+
+def _refusals(found: Diagnosis) -> Iterator[str]:
+    if not found.rounds:
+        yield "There are no rounds."
+        return
+    for check in found.checks:
+        if check.p_value < ALPHA and check.off >= TOLERATED:
+            found_wrong = f"{check.name}: {check.finding} (p {_p(check.p_value)})"
+            yield f"The logged probabilities are wrong: {found_wrong}."
+    if found.contradictions > TOLERATED * found.rounds:
+        yield (
+            f"The logged probabilities are wrong: in {found.contradictions:,} of {found.rounds:,} rounds the "
+            "probability is not the one that the logged distribution gives the chosen action."
+        )
+    if found.effective_sample_size < FEWEST_EFFECTIVE:
+        yield (
+            f"The {found.rounds:,} rounds tell no more of this policy than "
+            f"{found.effective_sample_size:,.0f} of its own would; {FEWEST_EFFECTIVE:.0f} are the least."
+        )
+    if found.pareto_k is not None and found.pareto_k > NO_MEAN:
+        yield (
+            f"The weights' tail is so heavy (Pareto k {found.pareto_k:.2f}) that their mean does not settle, "
+            "however long the log."
+        )
+
+
+def _warnings(found: Diagnosis) -> Iterator[str]:
+    for check in found.checks:
+        if check.p_value < ALPHA and check.off < TOLERATED:
+            yield f"The logged probabilities are slightly off: {check.name}: {check.finding}."
+    if 0 < found.contradictions <= TOLERATED * found.rounds:
+        yield f"In {found.contradictions:,} rounds probability and distribution contradict each other."
+    if FEWEST_EFFECTIVE <= found.effective_sample_size < FEW_EFFECTIVE:
+        yield (
+            f"The log tells only as much as {found.effective_sample_size:,.0f} rounds of the policy itself "
+            "would; intervals may be too narrow."
+        )
+    if found.pareto_k is not None and found.pareto_limit < found.pareto_k <= NO_MEAN:
+        yield (
+            f"The weights' tail is heavy (Pareto k {found.pareto_k:.2f}, over {found.pareto_limit:.2f}): a "
+            "few rare rounds could still move the estimate beyond its interval."
+        )
+    if found.top_ten_share is not None and found.top_ten_share > TOP_TEN:
+        yield f"Ten rounds make up {found.top_ten_share:.0%} of the estimated value."
+    if found.rounds and found.support.known_share < 1.0:
+        yield (
+            f"The full distribution is logged for only {found.support.known_share:.0%} of the rounds, so "
+            "support and probabilities could be checked only in part."
+        )
+
+
+def _reach(mass: float, reward_range: tuple[float, float] | None) -> float | None:
+    # Unsupported rewards count as 0, as the mean of the others, or as predicted: at most so far off.
+    if not mass:
+        return 0.0
+    if reward_range is None:
+        return None
+    return mass * (max(reward_range[1], 0.0) - min(reward_range[0], 0.0))
+
+
+def _limits(reach: float, difference: Interval) -> bool:
+    # What is not supported, rather than chance, keeps us from an answer.
+    includes_zero = difference.low - reach <= 0.0 <= difference.high + reach
+    return includes_zero and (
+        not difference.low <= 0.0 <= difference.high or 2 * reach > difference.high - difference.low
+    )
+
+
+def _unsupported(mass: float, reach: float | None) -> str:
+    what = f"{mass:.2%} of the choices would be of actions that the log cannot know"
+    if reach is None:
+        return f"{what}, and no lowest and highest reward is given."
+    return f"{what}; the difference may be off by {reach:.4g} for that alone."
+
+
+def _refused(reasons: list[str], warnings: list[str], level: float) -> Verdict:
+    return Verdict(
+        outcome="insufficient support",
+        sentence="This log cannot tell whether the target policy is better: do not use these figures.",
+        low=None,
+        high=None,
+        level=level,
+        reasons=reasons,
+        warnings=warnings,
+    )
+
+
+def _decided(low: float, high: float, warnings: list[str], level: float) -> Verdict:
+    ends = f"between {low:+.4g} and {high:+.4g} a round, with {level:.0%} confidence"
+    outcome: Outcome
+    if low > 0.0:
+        outcome, sentence = "better", f"The target policy earns more: {ends}."
+        reason = "The whole interval of the difference lies above zero."
+    elif high < 0.0:
+        outcome, sentence = "worse", f"The target policy earns less: {ends}."
+        reason = "The whole interval of the difference lies below zero."
+    else:
+        outcome, sentence = "no difference shown", f"No difference was shown: it lies {ends}."
+        reason = "The interval of the difference includes zero."
+    return Verdict(
+        outcome=outcome,
+        sentence=sentence,
+        low=low,
+        high=high,
+        level=level,
+        reasons=[reason],
+        warnings=warnings,
+    )
+
+
+def _p(value: float) -> str:
+    return f"at most {value:.0e}" if value >= 1e-99 else "below 1e-99"
