@@ -39,7 +39,7 @@ def rounds_of(
         embedding_weight=_column(_embedding_weight, rows, targets) if known else None,
         mixture_probability=mixture_probability,
         largest_weight=_column(_largest_weight, rows, targets) if known else None,
-        subject=np.array([_hash(row.subject or row.decision_id) for row in rows], np.uint64),
+        subject=np.array([subject_hash(row.subject or row.decision_id) for row in rows], np.uint64),
         draw=np.array([uniform(_SALT, row.decision_id) for row in rows], float),
     )
 
@@ -65,6 +65,11 @@ def as_logged(rounds: Rounds) -> Rounds:
     )
 
 
+def subject_hash(subject: str) -> int:
+    """64 bits by which rounds of one subject are told from others."""
+    return int.from_bytes(hashlib.blake2b(subject.encode(), digest_size=8).digest(), "big")
+
+
 def _column(
     of: Callable[[Logged, Sequence[float]], float], rows: Sequence[Logged], targets: Sequence[Sequence[float]]
 ) -> Floats:
@@ -85,7 +90,3 @@ def _embedding_weight(row: Logged, pmf: Sequence[float]) -> float:
     chosen = row.actions[row.chosen]
     embedding = chosen.segment or chosen.action_id
     return target[embedding] / logged[embedding]
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")

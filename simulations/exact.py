@@ -76,7 +76,7 @@ def exact_sums(values: Floats, group: npt.NDArray[np.intp], groups: int) -> list
     totals = [0] * groups
     rest = values
     while len(rest) and (largest := float(np.abs(rest).max())) != 0.0:
-        if not largest <= LARGEST:
+        if not largest <= _LARGEST:
             raise ValueError(f"expected numbers of at most 2**900 in size, got {largest}")
         cut = math.ldexp(1.0, math.frexp(largest)[1] + len(rest).bit_length())
         upper = (rest + cut) - cut

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from datetime import datetime
 
 from bandit.errors import InvalidInputError
 from bandit.fold import Fold
@@ -16,23 +17,32 @@ from simulations.logs.rows import Logged
 _TOLERANCE = 1e-6
 
 
-class Target(Protocol):
-    """A policy that a log is asked about. Its rounds are given in the log's order."""
+class Target(ABC):
+    """A policy that a log is asked about."""
 
-    @property
-    def name(self) -> str:
-        """As it stands in reports."""
-        ...
+    #: As it stands in reports.
+    name: str
+    #: It may have learned from rounds up to then, so these say nothing honest of it.
+    learned_until: datetime | None = None
 
+    @abstractmethod
     def distribution(self, row: Logged) -> Sequence[float]:
         """One probability per action of this round, in their order, summing to 1.
 
         A policy that learns has learned from the rounds before, and learns from this one afterwards.
         """
-        ...
+
+    def anew(self) -> Target:
+        """The same policy before the log's first round."""
+        return self
+
+    @property
+    def learns(self) -> bool:
+        """Whether it matters in which order it sees the rounds."""
+        return False
 
 
-class TheLogged:
+class TheLogged(Target):
     """The policy that wrote the log. Where only the chosen action's probability is known, the rest is 0."""
 
     name = "logged"
@@ -44,7 +54,7 @@ class TheLogged:
         return [row.probability if index == row.chosen else 0.0 for index in range(len(row.actions))]
 
 
-class Static:
+class Static(Target):
     """A policy that does not change: one of ours, a saved model version, or any with the same contract.
 
     >>> row = Logged(row=1, decision_id="d", actions=[Action(action_id="a"), Action(action_id="b")],
@@ -53,8 +63,9 @@ class Static:
     [0.5, 0.5]
     """
 
-    def __init__(self, name: str, policy: Policy) -> None:
+    def __init__(self, name: str, policy: Policy, learned_until: datetime | None = None) -> None:
         self.name = name
+        self.learned_until = learned_until
         self._policy = policy
 
     def distribution(self, row: Logged) -> Sequence[float]:
@@ -62,7 +73,7 @@ class Static:
         return self._policy.distribution(row.context, row.actions)
 
 
-class Function:
+class Function(Target):
     """A Python callable: context and actions -> one probability per action.
 
     >>> row = Logged(row=1, decision_id="d", context={"age": 30}, chosen=0, probability=0.5, reward=1.0,
@@ -96,7 +107,7 @@ class Function:
         return pmf
 
 
-class Learning:
+class Learning(Target):
     """One of our configurations, learned along the log: each round is predicted before it is learned.
 
     Rounds are learned through the code that learns in production, with the logged probability and with the
@@ -114,6 +125,7 @@ class Learning:
 
     def __init__(self, name: str, settings: PolicySettings, reward_range: tuple[float, float]) -> None:
         self.name = name
+        self._settings, self._range = settings, reward_range
         self._low, high = reward_range
         self._scale = high - self._low
         if not self._scale > 0.0:
@@ -122,6 +134,15 @@ class Learning:
                 target="reward_range",
             )
         self._fold = Fold.start(settings, salt=name)
+
+    def anew(self) -> Target:
+        """See `Target`."""
+        return Learning(self.name, self._settings, self._range)
+
+    @property
+    def learns(self) -> bool:
+        """See `Target`."""
+        return True
 
     def distribution(self, row: Logged) -> Sequence[float]:
         """See `Target`."""
@@ -139,7 +160,7 @@ class Learning:
         return pmf
 
 
-class Fixed:
+class Fixed(Target):
     """Always the first of these actions that is offered.
 
     >>> row = Logged(row=1, decision_id="d", actions=[Action(action_id="a"), Action(action_id="b")],
@@ -161,7 +182,7 @@ class Fixed:
         return _first_offered(self.name, row, self._action_ids)
 
 
-class SegmentTable:
+class SegmentTable(Target):
     """Who gets what by rules: the first whose fields all equal the context's says the action.
 
     Fields inside objects are named with dots. Where no rule fits, or its action is not offered, the default

@@ -2,16 +2,48 @@
 
 from __future__ import annotations
 
+import heapq
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from bandit.errors import InvalidInputError
-from simulations.logs.rows import Chunk, Problem
+from simulations.columns import subject_hash
+from simulations.logs.rows import Chunk, Logged, Problem
 
 #: Row numbers that are named for each cause.
 _NAMED = 20
+#: Subjects in the sample.
+_SAMPLED = 4_096
+
+
+class Subjects(msgspec.Struct, frozen=True, kw_only=True):
+    """How often a sample of the subjects occurs: those of the smallest hashes, the same for any order of rows.
+
+    >>> of = lambda *names: Subjects(times={subject_hash(name): 1 for name in names})
+    >>> (of("ann") + of("ben")).repeated, (of("ann") + of("ann", "ben")).repeated
+    (False, True)
+    """
+
+    #: Rounds by hash.
+    times: Mapping[int, int] = msgspec.field(default_factory=dict)
+
+    @classmethod
+    def of(cls, rows: Sequence[Logged]) -> Subjects:
+        """Of some rows; those without a subject are of one each."""
+        return cls(
+            times=_smallest(Counter(subject_hash(row.subject) for row in rows if row.subject is not None))
+        )
+
+    def __add__(self, other: Subjects) -> Subjects:
+        """Of the rows of both."""
+        return Subjects(times=_smallest(Counter(self.times) + Counter(other.times)))
+
+    @property
+    def repeated(self) -> bool:
+        """Whether there are subjects with several rounds, so that rounds are not independent."""
+        return any(times > 1 for times in self.times.values())
 
 
 class Scan(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +60,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     highest: float = float("-inf")
     #: Rounds by the policy that logged them.
     loggers: Mapping[str, int] = msgspec.field(default_factory=dict)
+    subjects: Subjects = Subjects()
     #: Rows that cannot be used by cause, and the first of each cause.
     unusable: Mapping[str, int] = msgspec.field(default_factory=dict)
     first: tuple[Problem, ...] = ()
@@ -41,6 +74,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
             lowest=min(rewards, default=cls().lowest),
             highest=max(rewards, default=cls().highest),
             loggers=Counter(row.logger for row in chunk.rows),
+            subjects=Subjects.of(chunk.rows),
             unusable=Counter(problem.cause for problem in chunk.problems),
             first=_first(chunk.problems),
         )
@@ -52,6 +86,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
             lowest=min(self.lowest, other.lowest),
             highest=max(self.highest, other.highest),
             loggers=Counter(self.loggers) + Counter(other.loggers),
+            subjects=self.subjects + other.subjects,
             unusable=Counter(self.unusable) + Counter(other.unusable),
             first=_first([*self.first, *other.first]),
         )
@@ -101,3 +136,9 @@ def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
         if taken[problem.cause] <= _NAMED:
             found.append(problem)
     return tuple(found)
+
+
+def _smallest(times: Mapping[int, int]) -> Mapping[int, int]:
+    if len(times) <= _SAMPLED:
+        return times
+    return {key: times[key] for key in heapq.nsmallest(_SAMPLED, times)}
