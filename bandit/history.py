@@ -119,8 +119,9 @@ async def read(
     if gone := await past.archived(connection, bandit_key, since, until):
         raise ArchivedError(
             f"expected all decisions of {bandit_key!r} in the database, but those of days from {gone.first} "
-            f"to {gone.last} were archived: they are in {gone.folder} as Parquet. Read those made after "
-            f"{gone.last} alone (since), or put the archived ones back into a database first.",
+            f"to {gone.last} were archived: they are in {gone.folder} as Parquet. What was "
+            "archived can be neither exported nor evaluated from here; evaluate what was decided after "
+            f"{gone.last} alone (since).",
             target="since",
         )
     configs, after = ConfigCache(), 0

@@ -99,7 +99,7 @@ async def archived(
     row = await connection.fetchrow(
         """SELECT min(day) AS first, max(day) AS last, max(folder) AS folder
            FROM archived_days, bandits
-           WHERE bandit_key = $1 AND archived_through > 0
+           WHERE bandit_key = $1 AND archived_through > 0 AND decisions > 0
              AND ($2::timestamptz IS NULL OR (day + 1)::timestamp AT TIME ZONE 'UTC' > $2)
              AND ($3::timestamptz IS NULL OR day::timestamp AT TIME ZONE 'UTC' < $3)""",
         bandit_key,
