@@ -23,6 +23,8 @@ from bandit.vw import Model
 
 #: A line of more bytes is not read.
 MAX_LINE = 16 * 2**20
+#: What a gzipped file raises that is cut off or damaged.
+DAMAGED = (OSError, EOFError, zlib.error)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -174,7 +176,7 @@ def lines(path: Path) -> Iterator[bytes | None]:
                     while (more := file.readline(MAX_LINE)) and not more.endswith(b"\n"):
                         pass
                     yield None
-        except (OSError, EOFError, zlib.error) as error:  # a gzipped file that is cut off, or damaged
+        except DAMAGED as error:
             raise unreadable(path, error) from error
 
 
