@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from bandit.errors import SetupError
 
@@ -32,18 +33,23 @@ Rows = Sequence[Sequence[Any]]
 T = TypeVar("T")
 
 
-async def write(path: Path, columns: Mapping[str, str], chunks: AsyncIterator[Rows]) -> int:
+async def write(
+    path: Path,
+    columns: Mapping[str, str],
+    chunks: AsyncIterator[Rows],
+    metadata: Mapping[str, str | bytes] | None = None,
+) -> int:
     """Write rows that come in chunks; on disk under this name once all are; how many the file says it has.
 
-    `columns` gives the PostgreSQL type of each column, in the order of a row's values. A file that was there
-    is kept under another name. The work is done in other threads.
+    `columns` gives the PostgreSQL type of each column, in the order of a row's values; `metadata` stand in
+    the file beside them. A file that was there is kept under another name. The work is done in other threads.
 
     Raises:
         SetupError: the folder cannot be written to.
     """
     try:
         await asyncio.to_thread(import_module, "pyarrow.parquet")
-        file = _File(path, columns)
+        file = _File(path, columns, metadata)
         try:
             async for rows in chunks:
                 await _to_the_end(file.write, rows)
@@ -70,12 +76,14 @@ async def _to_the_end(work: Callable[..., T], *given: Any) -> T:
 class _File:
     """A file that is being written."""
 
-    def __init__(self, path: Path, columns: Mapping[str, str]) -> None:
+    def __init__(
+        self, path: Path, columns: Mapping[str, str], metadata: Mapping[str, str | bytes] | None
+    ) -> None:
         import pyarrow as pa
         from pyarrow import parquet
 
         self._path = path
-        self._schema = pa.schema([(name, _type(kind)) for name, kind in columns.items()])
+        self._schema = pa.schema([(name, _type(kind)) for name, kind in columns.items()], metadata=metadata)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._unfinished = path.with_suffix(".unfinished")
         self._file = self._unfinished.open("wb")
@@ -100,12 +108,7 @@ class _File:
         self._writer.close()
         self._file.flush()
         os.fsync(self._file.fileno())
-        if self._path.exists():  # from a run that was stopped, or, which nobody may lose, another database's
-            written = self._path.stat().st_mtime_ns
-            self._path.rename(self._path.with_suffix(f".{written}.replaced"))
-        self._unfinished.replace(self._path)
-        for folder in list(self._path.parents)[:3]:  # the day's, the archive, and where that lies
-            _sync(folder)
+        put_in_place(self._unfinished, self._path)
         return int(parquet.read_metadata(self._path).num_rows)
 
     def close(self) -> None:
@@ -141,12 +144,67 @@ async def read(path: Path, columns: Sequence[str], chunk: int) -> AsyncIterator[
         ) from error
 
 
+class Described(NamedTuple):
+    """What a file says of itself."""
+
+    columns: list[str]
+    rows: int
+    metadata: dict[str, bytes]
+
+
+def describe(path: Path) -> Described:
+    """Columns, number of rows and metadata of a file.
+
+    Raises:
+        SetupError: it is not there, or not Parquet.
+    """
+    from pyarrow import parquet
+
+    with _reading(path), parquet.ParquetFile(path) as file:
+        schema = file.schema_arrow
+        metadata = {name.decode(): value for name, value in (schema.metadata or {}).items()}
+        return Described(columns=schema.names, rows=file.metadata.num_rows, metadata=metadata)
+
+
+def batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[Any]:
+    """These columns of a file, as record batches of so many rows at most.
+
+    Raises:
+        SetupError: it is not there, or not whole.
+    """
+    from pyarrow import parquet
+
+    with _reading(path), parquet.ParquetFile(path) as file:
+        yield from file.iter_batches(rows, columns=list(columns))
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, pa.ArrowInvalid) as error:
+        raise SetupError(
+            f"expected a Parquet file that can be read at {path}, got {error}. Put an intact one there."
+        ) from error
+
+
 def _type(kind: str) -> Any:
     import pyarrow as pa
 
     plain = _TYPES[kind.removesuffix("[]")]
     found = pa.timestamp("us", "UTC") if plain.startswith("timestamp") else pa.type_for_alias(plain)
     return pa.list_(found) if kind.endswith("[]") else found
+
+
+def put_in_place(unfinished: Path, path: Path) -> None:
+    """Give a file that is whole on disk its name; what had that name is kept under another one."""
+    if path.exists():  # from a run that was stopped, or, which nobody may lose, another database's
+        path.rename(path.with_suffix(f".{path.stat().st_mtime_ns}.replaced"))
+    unfinished.replace(path)
+    for folder in list(path.parents)[:3]:  # the day's, the archive, and where that lies
+        _sync(folder)
 
 
 def _sync(folder: Path) -> None:

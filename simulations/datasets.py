@@ -1,4 +1,4 @@
-"""Public data sets: found or downloaded, verified, and read into typed rows."""
+"""Public data sets: found or downloaded, verified, and read into typed rows and logs."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import csv
 import gzip
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Literal, get_args
 
 import httpx2
 
-from bandit.errors import SetupError
+from bandit.errors import InvalidInputError, SetupError
 from bandit.settings import Settings
-from bandit.types import Features, Value
+from bandit.types import Action, Features, Value
+from simulations.logs import check
+from simulations.logs.open_bandit import CAMPAIGNS, LOGGED_BY, OpenBanditLog
+from simulations.logs.rows import Chunk, Log, Logged
 
 HILLSTROM_URL = "http://www.minethatdata.com/Kevin_Hillstrom_MineThatData_E-MailAnalytics_DataMiningChallenge_2008.03.20.csv"
 #: Of the uncompressed CSV, 64,000 rows.
@@ -25,6 +29,43 @@ _TIMEOUT = httpx2.Timeout(60.0, connect=10.0)
 _MAX_BYTES = 64 * 2**20
 #: Bytes received, and bytes expected if the server says.
 Progress = Callable[[int, int | None], None]
+
+Outcome = Literal["visit", "conversion", "spend"]
+
+
+class Dataset(Value, frozen=True, kw_only=True):
+    """A data set that can be had by its name."""
+
+    name: str
+    rows: int
+    actions: int
+    about: str
+    #: Where it comes from, to be cited.
+    source: str
+
+
+_OPEN_BANDIT = [
+    Dataset(
+        name=f"open-bandit/{logged_by}/{campaign}",
+        rows=10_000,
+        actions={"all": 80, "men": 34}[campaign],
+        about=f"clicks on a fashion shop's page, campaign {campaign!r}, logged by {policy}",
+        source="Open Bandit Dataset, Saito et al., arXiv 2008.07146",
+    )
+    for logged_by, policy in zip(LOGGED_BY, ("a uniform policy", "Thompson sampling"), strict=True)
+    for campaign in CAMPAIGNS
+]
+#: All there are.
+CATALOGUE = [
+    Dataset(
+        name="hillstrom",
+        rows=64_000,
+        actions=3,
+        about="a randomized test of e-mails; rewards visit, conversion, spend",
+        source="Kevin Hillstrom, MineThatData, 2008",
+    ),
+    *_OPEN_BANDIT,
+]
 
 
 class Customer(Value, frozen=True, kw_only=True):
@@ -64,6 +105,78 @@ def hillstrom(path: Path | None, settings: Settings, *, progress: Progress | Non
         _verify(data, HILLSTROM_URL)
         _store(data, cached)
     return parse_hillstrom(data.decode().splitlines())
+
+
+class HillstromLog:
+    """Hillstrom's test as a log: three e-mails, each with probability 1/3; every customer is a subject."""
+
+    def __init__(
+        self, customers: Iterable[Customer], outcome: Outcome = "visit", chunk: int = 10_000
+    ) -> None:
+        self.name = f"hillstrom ({outcome})"
+        #: What a customer may spend has no upper end.
+        self.reward_range = None if outcome == "spend" else (0.0, 1.0)
+        self._customers = list(customers)
+        self._outcome = outcome
+        self._chunk = chunk
+
+    def chunks(self) -> Iterator[Chunk]:
+        """See `Log`."""
+        actions = [Action(action_id=action_id) for action_id in HILLSTROM_ACTIONS]
+        share = 1.0 / len(actions)
+        rows = (
+            Logged(
+                row=row,
+                decision_id=str(row),
+                subject=str(row),
+                context=customer.context,
+                actions=actions,
+                chosen=HILLSTROM_ACTIONS.index(customer.action_id),
+                probability=share,
+                pmf=[share] * len(actions),
+                reward=float(getattr(customer, self._outcome)),
+                logger="uniform",
+            )
+            for row, customer in enumerate(self._customers, start=1)
+        )
+        return check.chunked(map(check.checked, rows), self._chunk)
+
+
+def log(
+    name: str,
+    settings: Settings,
+    *,
+    path: Path | None = None,
+    reward: str | None = None,
+    progress: Progress | None = None,
+) -> Log:
+    """A data set of the `CATALOGUE` as a log; `path` and `progress` as for `hillstrom`.
+
+    `reward` chooses among several outcomes: visit (the default), conversion or spend of hillstrom.
+
+    Raises:
+        InvalidInputError: there is none by that name, or no such reward.
+        SetupError: it cannot be had.
+
+    >>> log("open-bandit/bts/men", Settings()).reward_range
+    (0.0, 1.0)
+    """
+    outcomes = get_args(Outcome) if name == "hillstrom" else ("click",)
+    if reward is not None and reward not in outcomes:
+        raise InvalidInputError(
+            f"reward: expected one of {', '.join(outcomes)}, got {reward!r}.", target="reward"
+        )
+    if name == "hillstrom":
+        outcome: Outcome = reward or "visit"  # type: ignore[assignment]  # just looked at
+        return HillstromLog(hillstrom(path, settings, progress=progress), outcome)
+    for logged_by in LOGGED_BY:
+        for campaign in CAMPAIGNS:
+            if name == f"open-bandit/{logged_by}/{campaign}":
+                return OpenBanditLog.sample(logged_by, campaign)
+    raise InvalidInputError(
+        f"dataset: expected one of {', '.join(one.name for one in CATALOGUE)}, got {name!r}.",
+        target="dataset",
+    )
 
 
 def parse_hillstrom(lines: Iterable[str]) -> list[Customer]:

@@ -1,0 +1,1 @@
+"""Data that stand in the project, and what makes them."""

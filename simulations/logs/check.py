@@ -1,0 +1,159 @@
+"""What is wrong with a row, said so that it can be counted, found and mended."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from bandit import features
+from bandit.errors import InvalidInputError
+from simulations.logs.rows import Chunk, Logged, Problem
+
+#: Within which a pmf sums to one and agrees with the probability of the chosen action.
+TOLERANCE = 1e-6
+#: A decision id is looked for among this many before it: repeated deliveries stand close together, and
+#: memory stays the same however long the log is. A repetition further away is not found.
+WINDOW = 100_000
+#: So many rows are named for each cause.
+_NAMED = 20
+#: What is no larger is finite; NaN is not, nor is an integer that no float holds.
+_LARGEST = sys.float_info.max
+
+
+def checked(row: Logged, said: object = None) -> Logged | Problem:
+    """The row, or what is wrong with it first; its fields may hold anything that came, None too.
+
+    `said`: what the log names as the chosen action, where that is not its index.
+
+    >>> from bandit.types import Action
+    >>> actions = [Action(action_id="a"), Action(action_id="b")]
+    >>> row = Logged(row=7, decision_id="d", actions=actions, chosen=0, probability=1.5, reward=1.0)
+    >>> checked(row).cause
+    'probability above one'
+    """
+    for cause, message in _wrong(row, said):
+        return Problem(row.row, cause, f"row {row.row}: {message}")
+    return row
+
+
+def _wrong(row: Logged, said: object) -> Iterator[tuple[str, str]]:
+    """Cause and message of each; what comes after the first may not be looked at."""
+    if type(row.chosen) is not int or not 0 <= row.chosen < len(row.actions):
+        expected = f"expected the index (from 0) of one of the {len(row.actions)} offered actions"
+        came = row.chosen if said is None else said
+        yield "action not offered", f"{expected}, got {came!r}. Offer it too, or mend the row."
+    yield from _wrong_probability(row.probability)
+    if not _is_finite(row.reward):
+        do = "Mend the row; where nothing came in time, log what that counts, mostly 0."
+        yield "reward not finite", f"expected a finite number as reward, got {row.reward!r}. {do}"
+    if row.pmf is not None:
+        yield from _wrong_pmf(row.pmf, row)
+    try:
+        features.check(row.context, "context")
+    except (InvalidInputError, AttributeError, TypeError) as error:
+        yield "invalid context", f"{error} Leave the field out, or mend it."
+
+
+def _wrong_probability(probability: Any) -> Iterator[tuple[str, str]]:
+    do = "It is that with which the chosen action was drawn; a row without it cannot be weighed."
+    message = f"expected a probability above 0, up to 1, got {probability!r}. {do}"
+    if not _is_finite(probability):
+        yield "probability not a number", message
+    elif probability <= 0.0:
+        yield "probability zero or below", message
+    elif probability > 1.0:
+        yield "probability above one", message
+
+
+def _wrong_pmf(pmf: Any, row: Logged) -> Iterator[tuple[str, str]]:
+    expected = "expected one probability per offered action, summing to 1"
+    do = "Log the distribution that was drawn from, or leave it out."
+    if not isinstance(pmf, list) or not all(_is_finite(p) and 0.0 <= p <= 1.0 for p in pmf):
+        yield "pmf with a value outside [0, 1]", f"{expected}, got {repr(pmf)[:80]}. {do}"
+    elif len(pmf) != len(row.actions):
+        yield "pmf of another length", f"{expected}, got {len(pmf)} for {len(row.actions)} actions. {do}"
+    elif abs(math.fsum(pmf) - 1.0) > TOLERANCE:
+        yield "pmf does not sum to one", f"{expected} within {TOLERANCE}, got {math.fsum(pmf)}. {do}"
+    elif abs(pmf[row.chosen] - row.probability) > TOLERANCE:
+        held = f"expected the pmf to hold {row.probability} for the chosen action, got {pmf[row.chosen]}"
+        yield "pmf disagrees with the probability", f"{held}. {do}"
+
+
+def _is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= _LARGEST
+
+
+class Repeated:
+    """Finds a decision id that came before, among the last `WINDOW` ones.
+
+    >>> repeated = Repeated()
+    >>> [repeated.among("a"), repeated.among("b"), repeated.among("a")]
+    [False, False, True]
+    """
+
+    def __init__(self) -> None:
+        self._order: deque[str] = deque()
+        self._known: set[str] = set()
+
+    def among(self, decision_id: str) -> bool:
+        """Whether it was there; it is from now on."""
+        if decision_id in self._known:
+            return True
+        if len(self._order) == WINDOW:
+            self._known.discard(self._order.popleft())
+        self._order.append(decision_id)
+        self._known.add(decision_id)
+        return False
+
+
+def chunked(found: Iterable[Logged | Problem], size: int) -> Iterator[Chunk]:
+    """Rows and problems in chunks of `size`, repeated decisions among the problems."""
+    repeated = Repeated()
+    rows: list[Logged] = []
+    problems: list[Problem] = []
+    for one in found:
+        if isinstance(one, Problem):
+            problems.append(one)
+        elif repeated.among(one.decision_id):
+            problems.append(Problem(one.row, "repeated decision id", (
+                f"row {one.row}: expected each decision once, got {one.decision_id!r} again. Keep one of its "
+                "rows, with the reward that counts."
+            )))  # fmt: skip
+        else:
+            rows.append(one)
+        if len(rows) + len(problems) == size:
+            yield Chunk(rows, problems)
+            rows, problems = [], []
+    if rows or problems:
+        yield Chunk(rows, problems)
+
+
+def summary(problems: Iterable[Problem]) -> str:
+    """How many rows cannot be used, by cause, with the first ones of each; empty if all can.
+
+    >>> print(summary([Problem(3, "reward not finite", "row 3: expected a finite number, got nan.")]))
+    1 row cannot be used:
+    - reward not finite: 1 row: 3. For example, row 3: expected a finite number, got nan.
+    """
+    counts: dict[str, int] = {}
+    first: dict[str, list[Problem]] = {}
+    for problem in problems:
+        counts[problem.cause] = counts.get(problem.cause, 0) + 1
+        named = first.setdefault(problem.cause, [])
+        if len(named) < _NAMED:
+            named.append(problem)
+    if not counts:
+        return ""
+    lines = [f"{_rows(sum(counts.values()))} cannot be used:"]
+    for cause, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        named = first[cause]
+        numbers = ", ".join(str(one.row) for one in named) + (", ..." if count > len(named) else "")
+        lines.append(f"- {cause}: {_rows(count)}: {numbers}. For example, {named[0].message}")
+    return "\n".join(lines)
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
