@@ -35,7 +35,7 @@ def empirical_bernstein(running: Running, *, lowest: float, largest: float, leve
         return nothing_known(level)
     if not lowest <= running.value <= largest:
         raise InvalidInputError(
-            f"lowest, largest: expected bounds of the column, so around the mean, which is {running.value:g}, "
+            f"lowest, largest: expected bounds of the column, so around the mean, {running.value:g}, "
             f"got {lowest:g} and {largest:g}.",
             target="largest",
         )
