@@ -24,6 +24,11 @@ class Flipped:
         """See `Environment`."""
         return self.world.config
 
+    @property
+    def limit(self) -> int | None:
+        """See `Environment`."""
+        return self.world.limit
+
     def rounds(self, count: int, seed: int) -> Iterator[Round]:
         """See `Environment`."""
         random = randomness("flips", seed)
@@ -57,6 +62,11 @@ class Adversary:
     def config(self) -> BanditConfig:
         """See `Environment`."""
         return self.world.config
+
+    @property
+    def limit(self) -> int | None:
+        """See `Environment`."""
+        return self.world.limit
 
     def rounds(self, count: int, seed: int) -> Iterator[Round]:
         """See `Environment`."""

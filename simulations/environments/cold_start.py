@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bandit.types import Action, BanditConfig
 from simulations.environments.contract import PER_SECOND, Round, bernoulli, configured, randomness
@@ -25,6 +26,7 @@ class ColdStart:
     ['shop-0', 'shop-0', 'shop-0']
     """
 
+    limit: ClassVar[None] = None
     name: str = "cold-start"
     shops: int = 40
 

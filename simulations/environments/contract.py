@@ -36,7 +36,7 @@ class Round(Value, frozen=True, kw_only=True):
     at: float
     subject: str
     context: Features
-    #: The very list of the configuration where its whole catalogue is offered.
+    #: All enabled; the very list of the configuration where its whole catalogue is offered.
     actions: list[Action]
     #: What each action truly earns on average, given the context: the value of a distribution is its mean.
     expected: tuple[float, ...]
@@ -59,8 +59,13 @@ class Environment(Protocol):
         """Catalogue, reward definition, reward_wait and default_reward of a bandit that serves it."""
         ...
 
+    @property
+    def limit(self) -> int | None:
+        """The most rounds that it has; None: it goes on for ever."""
+        ...
+
     def rounds(self, count: int, seed: int) -> Iterator[Round]:
-        """A stream of `count` rounds, or fewer where the environment has no more.
+        """A stream of `count` rounds, or of `limit` where that is fewer.
 
         What changes over time does so over the whole stream, however long it is.
         """
@@ -106,11 +111,9 @@ def value(
     >>> best > value(world, UniformPolicy(), rounds=500, seed=1)
     True
     """
-    total, count = 0.0, 0
+    found = []
     for one in environment.rounds(rounds, seed):
-        offered = [(a, e) for a, e in zip(one.actions, one.settled if settled else one.expected, strict=True)
-                   if a.enabled]  # fmt: skip
-        pmf = policy.distribution(one.context, [action for action, _ in offered])
-        total += math.fsum(p * e for p, (_, e) in zip(pmf, offered, strict=True))
-        count += 1
-    return total / count
+        pmf = policy.distribution(one.context, one.actions)
+        expected = one.settled if settled else one.expected
+        found.append(math.fsum([p * e for p, e in zip(pmf, expected, strict=True)]))
+    return math.fsum(found) / len(found)

@@ -44,6 +44,11 @@ class Delayed:
         """Share of the conversions that settle as such."""
         return (1.0 - self.missing) * (1.0 - math.exp(-self.wait / self.delay))
 
+    @property
+    def limit(self) -> int | None:
+        """See `Environment`."""
+        return self.world.limit
+
     def rounds(self, count: int, seed: int) -> Iterator[Round]:
         """See `Environment`."""
         random = randomness("delays", seed)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import ClassVar
 
 import msgspec
 import numpy as np
@@ -30,6 +31,7 @@ _MOST_COLUMNS = 500
 class Fitted:
     """A world fitted to rows of a log; see `fit`."""
 
+    limit: ClassVar[None] = None
     name: str
     config: BanditConfig
     #: Contexts and offers that come again, each as likely as any other.

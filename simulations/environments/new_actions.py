@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bandit.types import Action, BanditConfig
 from simulations.environments.contract import PER_SECOND, Round, bernoulli, configured, randomness
@@ -31,6 +32,7 @@ class NewActions:
     (3, 8)
     """
 
+    limit: ClassVar[None] = None
     name: str = "new-actions"
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from bandit.types import BanditConfig
 from simulations.environments.contract import PER_SECOND, Round, bernoulli, configured
@@ -23,6 +24,7 @@ class Personas:
     (5, True)
     """
 
+    limit: ClassVar[None] = None
     name: str = "personas"
     #: Shares and tastes move, until each persona likes what another one liked before.
     drift: bool = False

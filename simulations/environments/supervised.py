@@ -36,8 +36,13 @@ class Supervised:
         """See `Environment`."""
         return configured([Action(action_id=label) for label in sorted(set(self.labels))])
 
+    @property
+    def limit(self) -> int:
+        """See `Environment`; as many as there are rows."""
+        return len(self.labels)
+
     def rounds(self, count: int, seed: int) -> Iterator[Round]:
-        """See `Environment`; no more rounds than rows."""
+        """See `Environment`."""
         actions = self.config.actions
         for index, row in enumerate(np.random.RandomState(seed).permutation(len(self.labels))[:count]):
             earned = tuple([float(action.action_id == self.labels[row]) for action in actions])
