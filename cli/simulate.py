@@ -18,6 +18,8 @@ from cli.errors import clean_exit, laboratory
 if TYPE_CHECKING:
     from simulations.simulation import Figure, Simulation
 
+PLOTS = (".svg", ".png", ".pdf")
+
 Name = Annotated[
     str, typer.Argument(metavar="ENV", help="An environment, see --list, or a CSV file of labelled data.")
 ]
@@ -74,6 +76,7 @@ def simulate(
         if listed:
             _list(console)
             return
+        _check_places(json, plot, html)
         world = catalogue.environment(env, Settings(), label=label)
         with _bar() as bar:
             task = bar.add_task(world.name, total=None)
@@ -88,6 +91,15 @@ def simulate(
             save(found, plot)
         if html is not None:
             save_page(found, html)
+
+
+def _check_places(json: Path | None, plot: Path | None, html: Path | None) -> None:
+    """Before minutes are spent on what could not be written then."""
+    for path in (json, plot, html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise SetupError(f"expected a folder to write {path} to, got none at {path.absolute().parent}.")
+    if plot is not None and plot.suffix not in PLOTS:
+        raise SetupError(f"expected a plot ending in {', '.join(PLOTS)}, got {plot}.")
 
 
 def _list(console: Console) -> None:
@@ -118,8 +130,8 @@ def _table(found: Simulation) -> Table:
         table.add_column(name, justify="right")
     for one in found.summaries:
         table.add_row(
-            one.policy, _cell(one.value, ".4f"), _cell(one.share, ".1%"), _cell(one.regret, ",.0f"),
-            _cell(one.regret_best_fixed, ",.0f"),
+            one.policy, _cell(one.value, ".4f"), _cell(one.share, ".1%"), _cell(one.regret, ",.1f"),
+            _cell(one.regret_best_fixed, ",.1f"),
         )  # fmt: skip
     table.add_section()
     table.add_row("best fixed action", _cell(found.best_fixed, ".4f"))

@@ -94,9 +94,9 @@ def simulate(
     _check(contenders, rounds, seeds)
     tasks = list(product(contenders, range(1, seeds + 1)))
     work = _Work(world, min(rounds, world.limit or rounds), publish_seconds)
+    _check_fixed(work, [each.name for each in contenders])
     processes = min(workers or len(os.sched_getaffinity(0)), len(tasks))
     runs = (_here if processes == 1 else partial(_in_processes, processes))(work, tasks, progress)
-    _check_fixed(runs)
     return _summarized(work, [each.name for each in contenders], runs)
 
 
@@ -169,14 +169,20 @@ def _check(contenders: Sequence[Contender], rounds: int, seeds: int) -> None:
             raise InvalidInputError(f"{name}: expected at least 1, got {number}.", target=name)
 
 
-def _check_fixed(runs: Sequence[Run]) -> None:
-    for one in runs:
-        if one.policy.startswith(FIXED) and one.policy.removeprefix(FIXED) not in one.fixed:
-            raise InvalidInputError(
-                f"policy: expected one of the actions {', '.join(one.fixed)} after {FIXED!r}, "
-                f"got {one.policy!r}, which was never offered.",
-                target="policy",
-            )
+def _check_fixed(work: _Work, names: Sequence[str]) -> None:
+    """Before anything runs: an action that is never offered would silently be another one."""
+    sought = {name.removeprefix(FIXED) for name in names if name.startswith(FIXED)}
+    seen: dict[str, None] = {}
+    for one in work.environment.rounds(work.rounds, 1):
+        if sought <= seen.keys():
+            return
+        seen.update(dict.fromkeys([action.action_id for action in one.actions]))
+    if missing := sorted(sought - seen.keys()):
+        raise InvalidInputError(
+            f"policy: expected one of the actions {', '.join(seen)} after {FIXED!r}, got {missing[0]!r}, "
+            "which is never offered.",
+            target="policy",
+        )
 
 
 def _summarized(work: _Work, names: Sequence[str], runs: Sequence[Run]) -> Simulation:

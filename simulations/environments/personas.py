@@ -55,25 +55,27 @@ class Personas:
 
 
 def drifted(personas: Mapping[str, Persona], progress: float) -> dict[str, Persona]:
-    """The personas at `progress`, a share of the stream: each on its way to the next one's share and clicks.
+    """The personas at `progress`, a share of the stream.
+
+    Each is on its way to the clicks of the next one and to the share of the one before; so who comes, who
+    likes what, and which action is best for all of them together change.
 
     >>> drifted(PERSONAS, 1.0)["bargain-hunters"].clicks == PERSONAS["trend-setters"].clicks
     True
     """
     moved = min(max((progress - DRIFT_FROM) / (DRIFT_TO - DRIFT_FROM), 0.0), 1.0)
-    names = list(personas)
-    following = dict(zip(names, [*names[1:], names[0]], strict=True))
+    all_of_them = list(personas.values())
 
     def between(old: float, new: float) -> float:
         return (1.0 - moved) * old + moved * new
 
     return {
         name: Persona(
-            between(old.share, (new := personas[following[name]]).share),
-            tuple(between(a, b) for a, b in zip(old.clicks, new.clicks, strict=True)),
+            between(old.share, all_of_them[place - 1].share),
+            tuple(map(between, old.clicks, all_of_them[(place + 1) % len(all_of_them)].clicks)),
             old.traces,
         )
-        for name, old in personas.items()
+        for place, (name, old) in enumerate(personas.items())
     }
 
 
