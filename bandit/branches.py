@@ -23,7 +23,7 @@ from bandit.db.models import Prediction
 from bandit.db.pool import SIGN_OF_LIFE_SECONDS, Connection
 from bandit.db.training import LogEntry
 from bandit.errors import ModelRefusedError
-from bandit.fold import Fold
+from bandit.fold import Fold, training_event
 from bandit.policy import FixedPolicy, Policy
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
@@ -235,14 +235,7 @@ def _event(entry: LogEntry, branch: Branch, config: BanditConfig) -> TrainingEve
     decision = entry.decision
     if branch.without_subjects and decision.asked.subject in branch.without_subjects:
         return None
-    return TrainingEvent(
-        seq=entry.seq,
-        context=decision.asked.context,
-        actions=decision.offered,
-        chosen=decision.chosen,
-        probability=decision.probability,
-        scaled_reward=rewards.scale(config.reward, entry.reward),
-    )
+    return training_event(entry.seq, decision, entry.reward, config.reward)
 
 
 async def _config(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -29,7 +29,7 @@ from bandit.errors import (
 )
 from bandit.policy import FixedPolicy, Policy
 from bandit.serving import Serving
-from bandit.types import Action, Decision, DecisionInput, LoggedChoice, ServedMode
+from bandit.types import Action, Bandit, Decision, DecisionInput, LoggedChoice, ServedMode
 
 _log = structlog.get_logger()
 #: The most decisions that one commit carries.
@@ -44,7 +44,26 @@ _Answered: TypeAlias = "asyncio.Future[Decision | SegbanditError]"
 _Waiting = tuple[Decision, float, _Answered]
 
 
-def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:
+class Served(Protocol):
+    """What `choose` needs to know of a bandit: a `Serving`, or one that was never stored."""
+
+    @property
+    def bandit(self) -> Bandit:
+        """With the configuration in force."""
+        ...
+
+    @property
+    def policy(self) -> Policy | None:
+        """None where there is none that could be loaded: the baseline is served."""
+        ...
+
+    @property
+    def model_version(self) -> int:
+        """What the decision is logged with."""
+        ...
+
+
+def choose(serving: Served, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:
     """The decision that this bandit and this model make; the same arguments always give the same one.
 
     Raises:
@@ -84,7 +103,7 @@ def choose(serving: Serving, asked: DecisionInput, decision_id: str, decided_at:
 
 
 def _distribution(
-    serving: Serving, asked: DecisionInput, offered: Sequence[Action]
+    serving: Served, asked: DecisionInput, offered: Sequence[Action]
 ) -> tuple[list[float], ServedMode]:
     config = serving.bandit.config
     baseline: Policy = FixedPolicy(config.baseline_action)

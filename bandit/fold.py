@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from bandit import features, sampling
+from bandit import features, rewards, sampling
 from bandit.policy import VwPolicy
-from bandit.types import PolicySettings, TrainingEvent
+from bandit.types import Decision, PolicySettings, RewardDefinition, TrainingEvent
 from bandit.vw import Model
 
 _FIELDS_LEARNED_ONCE = 12
@@ -30,6 +30,20 @@ def relearn_count(settings: PolicySettings, fields: int) -> int:
 def relearned_from(settings: PolicySettings) -> int:
     """From how many last events of the log those that are relearned are drawn; so many are kept at hand."""
     return settings.relearn_window if settings.relearn else 0
+
+
+def training_event(
+    seq: int, decision: Decision, reward: float, definition: RewardDefinition
+) -> TrainingEvent:
+    """A settled decision as models learn it."""
+    return TrainingEvent(
+        seq=seq,
+        context=decision.asked.context,
+        actions=decision.offered,
+        chosen=decision.chosen,
+        probability=decision.probability,
+        scaled_reward=rewards.scale(definition, reward),
+    )
 
 
 class Fold:

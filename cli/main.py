@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bandit import logs
 from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
-from cli import archive, bandits, demo, models, proofs, replay_live, service
+from cli import archive, bandits, demo, models, proofs, replay_live, service, simulate
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(service.learner)
 app.command()(service.migrate)
 app.command()(demo.demo)
 app.command()(replay_live.replay_live)
+app.command()(simulate.simulate)
 app.command()(proofs.audit)
 app.command()(proofs.rebuild)
 app.command()(archive.archive)

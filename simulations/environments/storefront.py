@@ -120,19 +120,19 @@ class Storefront:
         self._random = np.random.RandomState(seed)
         self._count = 0
         #: By action_id: expected reward per visitor, over all visitors; exact.
-        self.expected = _mixture({name: persona.share for name, persona in PERSONAS.items()})
+        self.expected = _mixture({name: persona.share for name, persona in PERSONAS.items()}, PERSONAS)
         #: The best single variant, over all visitors.
         self.best_fixed = max(self.expected, key=self.expected.__getitem__)
 
-    def visitor(self) -> Visitor:
-        """The next visitor."""
+    def visitor(self, personas: Mapping[str, Persona] = PERSONAS) -> Visitor:
+        """The next visitor; `personas`: as they are by now, where they change."""
         self._count += 1
-        persona = PERSONAS[self._pick({name: persona.share for name, persona in PERSONAS.items()})]
+        persona = personas[self._pick({name: persona.share for name, persona in personas.items()})]
         traces = {trace: self._pick(persona.traces[trace]) for trace in _TRACES}
         return Visitor(
             subject=f"visitor-{self._seed}-{self._count}",
             context=self._context(traces),
-            click_probability=_mixture(_posterior(traces)),
+            click_probability=_mixture(_posterior(traces, personas), personas),
             luck=self._uniform(),
         )
 
@@ -159,18 +159,18 @@ class Storefront:
         return float(self._random.random_sample())
 
 
-def _posterior(traces: Mapping[str, str]) -> _Odds:
+def _posterior(traces: Mapping[str, str], personas: Mapping[str, Persona]) -> _Odds:
     """Probability of each persona given its traces, which are independent given the persona."""
     joint = {
         name: persona.share * math.prod(persona.traces[trace][value] for trace, value in traces.items())
-        for name, persona in PERSONAS.items()
+        for name, persona in personas.items()
     }
     total = math.fsum(joint.values())
     return {name: weight / total for name, weight in joint.items()}
 
 
-def _mixture(personas: _Odds) -> dict[str, float]:
+def _mixture(odds: _Odds, personas: Mapping[str, Persona]) -> dict[str, float]:
     return {
-        action.action_id: math.fsum(share * PERSONAS[name].clicks[index] for name, share in personas.items())
+        action.action_id: math.fsum(share * personas[name].clicks[index] for name, share in odds.items())
         for index, action in enumerate(VARIANTS)
     }

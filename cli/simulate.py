@@ -1,0 +1,154 @@
+"""`segbandit simulate`: policies in a world where it is known what they are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bandit.errors import SetupError
+from bandit.settings import Settings
+from cli.errors import clean_exit, laboratory
+
+if TYPE_CHECKING:
+    from simulations.simulation import Figure, Simulation
+
+PLOTS = (".svg", ".png", ".pdf")
+
+Name = Annotated[
+    str, typer.Argument(metavar="ENV", help="An environment, see --list, or a CSV file of labelled data.")
+]
+Listed = Annotated[bool, typer.Option("--list", help="Say which environments there are, and end.")]
+Policies = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--policy",
+        help="uniform, default, fixed:ACTION_ID, or a JSON file with a bandit's policy; may be repeated. "
+        "Default: uniform and default.",
+        show_default=False,
+    ),
+]
+Rounds = Annotated[int, typer.Option(help="Rounds of each run; data sets end where they end.", min=1)]
+Seeds = Annotated[int, typer.Option(help="Runs of each policy, by seeds 1, 2, ...", min=1)]
+Label = Annotated[str, typer.Option(help="Of a CSV file: the column with the labels.")]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write all results to this file.", show_default=False)
+]
+PlotFile = Annotated[
+    Path | None, typer.Option(help="Plot regret to this file: .svg, .png or .pdf.", show_default=False)
+]
+HtmlFile = Annotated[
+    Path | None, typer.Option("--html", help="Write figures and plot to this page.", show_default=False)
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Processes. Default: one per core.", min=1, show_default=False)
+]
+
+
+def simulate(
+    env: Name = "personas",
+    policy: Policies = None,
+    rounds: Rounds = 10_000,
+    seeds: Seeds = 10,
+    label: Label = "label",
+    json: JsonFile = None,
+    plot: PlotFile = None,
+    html: HtmlFile = None,
+    workers: Workers = None,
+    listed: Listed = False,
+) -> None:
+    """Run policies in an environment with known values, through the code that runs in production.
+
+    Example: segbandit simulate drift --policy default --policy uniform --plot regret.svg
+    """
+    console = Console()
+    with clean_exit("Nothing was written."):
+        with laboratory():
+            from simulations import simulation
+            from simulations.environments import catalogue
+            from simulations.regret_plot import save
+            from simulations.simulation_page import save_page
+        if listed:
+            _list(console)
+            return
+        _check_places(json, plot, html)
+        world = catalogue.environment(env, Settings(), label=label)
+        with _bar() as bar:
+            task = bar.add_task(world.name, total=None)
+            found = simulation.simulate(
+                world, policy or ("uniform", "default"), rounds=rounds, seeds=seeds, workers=workers,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+            )  # fmt: skip
+        console.print(_table(found))
+        if json is not None:
+            _write(json, msgspec.json.encode(found))
+        if plot is not None:
+            save(found, plot)
+        if html is not None:
+            save_page(found, html)
+
+
+def _check_places(json: Path | None, plot: Path | None, html: Path | None) -> None:
+    """Before minutes are spent on what could not be written then."""
+    for path in (json, plot, html):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise SetupError(f"expected a folder to write {path} to, got none at {path.absolute().parent}.")
+    if plot is not None and plot.suffix not in PLOTS:
+        raise SetupError(f"expected a plot ending in {', '.join(PLOTS)}, got {plot}.")
+
+
+def _list(console: Console) -> None:
+    from simulations.environments.catalogue import CATALOGUE
+
+    table = Table(show_header=False, box=None)
+    for name, entry in CATALOGUE.items():
+        table.add_row(name, entry.sentence)
+    console.print(table)
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise SetupError(f"expected to write the results to {path}, got {error}.") from error
+
+
+def _table(found: Simulation) -> Table:
+    table = Table(title=f"{found.environment}: {found.rounds:,} rounds, {len(found.seeds)} seeds")
+    table.add_column("policy")
+    for name in ("reward per round", "share of optimum", "regret to optimum", "to best fixed"):
+        table.add_column(name, justify="right")
+    for one in found.summaries:
+        table.add_row(
+            one.policy, _cell(one.value, ".4f"), _cell(one.share, ".1%"), _cell(one.regret, ",.1f"),
+            _cell(one.regret_best_fixed, ",.1f"),
+        )  # fmt: skip
+    table.add_section()
+    table.add_row("best fixed action", _cell(found.best_fixed, ".4f"))
+    table.add_row("optimum", _cell(found.optimum, ".4f"))
+    table.caption = _caption(found)
+    return table
+
+
+def _caption(found: Simulation) -> str:
+    said = "Regret: reward missed over a whole run. Below 0: better than any fixed action."
+    if len(found.seeds) > 1:
+        said += " Below each figure: its 95 % interval over seeds."
+    failed = [f"{one.policy} ({one.fallbacks:,} rounds)" for one in found.summaries if one.fallbacks]
+    return said + (f" Failed, so that the first action was served: {', '.join(failed)}." if failed else "")
+
+
+def _cell(figure: Figure, form: str) -> str:
+    if figure.interval is None:
+        return format(figure.mean, form)
+    return f"{figure.mean:{form}}\n[dim]{figure.interval.low:{form}} to {figure.interval.high:{form}}[/dim]"

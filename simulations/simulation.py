@@ -1,0 +1,223 @@
+"""Policies in an environment, for several seeds: what they earned, and what they missed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+from functools import partial
+from itertools import count, product
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from bandit.errors import InvalidInputError
+from bandit.types import Value
+from simulations.contenders import FIXED, Contender, contender
+from simulations.environments.catalogue import environment as by_name
+from simulations.environments.contract import Environment
+from simulations.intervals import Interval
+from simulations.runs import Run, checkpoints, run
+
+_POLL_SECONDS = 0.2
+#: Confidence of the intervals over seeds.
+LEVEL = 0.95
+#: Rounds done, and rounds in all.
+Progress = Callable[[int, int], None]
+_Task = tuple[Contender, int]
+
+
+class Figure(Value, frozen=True, kw_only=True):
+    """A mean over seeds."""
+
+    mean: float
+    #: Student's t over seeds; None with a single seed.
+    interval: Interval | None
+
+
+class Summary(Value, frozen=True, kw_only=True):
+    """One policy over all seeds."""
+
+    policy: str
+    #: Mean expected reward per round.
+    value: Figure
+    #: Over the whole run, in units of reward: against the best action of each round, and against the best
+    #: fixed one, which a policy that knows its context may beat.
+    regret: Figure
+    regret_best_fixed: Figure
+    #: Value / value of the optimum.
+    share: Figure
+    fallbacks: int
+
+
+class Simulation(Value, frozen=True, kw_only=True):
+    """What came out; `msgspec.json.encode` makes JSON of it."""
+
+    environment: str
+    rounds: int
+    seeds: list[int]
+    #: Rounds after which regret is noted.
+    checkpoints: list[int]
+    optimum: Figure
+    best_fixed: Figure
+    summaries: list[Summary]
+    runs: list[Run]
+
+
+def simulate(
+    environment: Environment | str = "personas",
+    policies: Sequence[Contender | str] = ("uniform", "default"),
+    *,
+    rounds: int = 10_000,
+    seeds: int = 10,
+    workers: int | None = None,
+    publish_seconds: float | None = None,
+    progress: Progress = lambda *_: None,
+) -> Simulation:
+    """Run each policy in the environment for seeds 1, 2, ..., `seeds`, through the production code.
+
+    `workers`: processes, default one per core; 1: none but this one. `publish_seconds` of simulated time, ten
+    rounds a second, lie between two model versions at least; default: as in the service.
+
+    Raises:
+        InvalidInputError: an environment or a policy is not known.
+        SetupError: the environment's data cannot be read.
+
+    >>> found = simulate("personas", ["uniform", "default"], rounds=300, seeds=2, workers=1)
+    >>> [summary.policy for summary in found.summaries]
+    ['uniform', 'default']
+    """
+    world = by_name(environment) if isinstance(environment, str) else environment
+    contenders = [contender(each) if isinstance(each, str) else each for each in policies]
+    _check(contenders, rounds, seeds)
+    tasks = list(product(contenders, range(1, seeds + 1)))
+    work = _Work(world, min(rounds, world.limit or rounds), publish_seconds)
+    _check_fixed(work, [each.name for each in contenders])
+    processes = min(workers or len(os.sched_getaffinity(0)), len(tasks))
+    runs = (_here if processes == 1 else partial(_in_processes, processes))(work, tasks, progress)
+    return _summarized(work, [each.name for each in contenders], runs)
+
+
+class _Work(NamedTuple):
+    """What is the same for all runs."""
+
+    environment: Environment
+    rounds: int
+    publish_seconds: float | None
+
+    def run(self, task: _Task, tick: Callable[[], None]) -> Run:
+        policy, seed = task
+        return run(
+            self.environment, policy, rounds=self.rounds, seed=seed, tick=tick,
+            publish_seconds=self.publish_seconds,
+        )  # fmt: skip
+
+
+def _here(work: _Work, tasks: Sequence[_Task], progress: Progress) -> list[Run]:
+    done = count(1)
+    return [work.run(task, lambda: progress(next(done), len(tasks) * work.rounds)) for task in tasks]
+
+
+def _in_processes(processes: int, work: _Work, tasks: Sequence[_Task], progress: Progress) -> list[Run]:
+    # Spawned, not forked: a fork would copy the state of whatever threads the caller has.
+    context = multiprocessing.get_context("spawn")
+    done = context.Value("q", 0)
+    with ProcessPoolExecutor(processes, context, _begin, (work, done)) as pool:
+        running = [pool.submit(_work_on, task) for task in tasks]
+        left: Collection[Future[Run]] = running
+        try:
+            while left:
+                left = wait(left, _POLL_SECONDS, FIRST_EXCEPTION).not_done
+                progress(done.value, len(tasks) * work.rounds)
+                if any(each.done() and each.exception() for each in running):
+                    break
+            return [each.result() for each in running]
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+#: Of a process that runs tasks: its work, and how many rounds all of them have done.
+_mine: tuple[_Work, Any]
+
+
+def _begin(work: _Work, done: Any) -> None:
+    global _mine
+    _mine = work, done
+
+
+def _work_on(task: _Task) -> Run:
+    work, done = _mine
+
+    def tick() -> None:
+        with done.get_lock():
+            done.value += 1
+
+    return work.run(task, tick)
+
+
+def _check(contenders: Sequence[Contender], rounds: int, seeds: int) -> None:
+    names = [each.name for each in contenders]
+    if not names or len(set(names)) < len(names):
+        raise InvalidInputError(
+            f"policies: expected one or more with different names, got {', '.join(names) or 'none'}.",
+            target="policies",
+        )
+    for name, number in (("rounds", rounds), ("seeds", seeds)):
+        if number < 1:
+            raise InvalidInputError(f"{name}: expected at least 1, got {number}.", target=name)
+
+
+def _check_fixed(work: _Work, names: Sequence[str]) -> None:
+    """Before anything runs: an action that is never offered would silently be another one."""
+    sought = {name.removeprefix(FIXED) for name in names if name.startswith(FIXED)}
+    seen: dict[str, None] = {}
+    for one in work.environment.rounds(work.rounds, 1):
+        if sought <= seen.keys():
+            return
+        seen.update(dict.fromkeys([action.action_id for action in one.actions]))
+    if missing := sorted(sought - seen.keys()):
+        raise InvalidInputError(
+            f"policy: expected one of the actions {', '.join(seen)} after {FIXED!r}, got {missing[0]!r}, "
+            "which is never offered.",
+            target="policy",
+        )
+
+
+def _summarized(work: _Work, names: Sequence[str], runs: Sequence[Run]) -> Simulation:
+    same_streams = [one for one in runs if one.policy == names[0]]
+    return Simulation(
+        environment=work.environment.name,
+        rounds=work.rounds,
+        seeds=[one.seed for one in same_streams],
+        checkpoints=checkpoints(work.rounds),
+        optimum=figure([one.optimum for one in same_streams]),
+        best_fixed=figure([one.fixed[one.best_fixed] for one in same_streams]),
+        summaries=[_summary(name, [one for one in runs if one.policy == name]) for name in names],
+        runs=list(runs),
+    )
+
+
+def _summary(name: str, runs: Sequence[Run]) -> Summary:
+    return Summary(
+        policy=name,
+        value=figure([one.value for one in runs]),
+        regret=figure([one.regret[-1] for one in runs]),
+        regret_best_fixed=figure([one.regret[-1] - one.best_fixed_regret[-1] for one in runs]),
+        share=figure([one.value / one.optimum for one in runs]),
+        fallbacks=sum(one.fallbacks for one in runs),
+    )
+
+
+def figure(values: Sequence[float]) -> Figure:
+    """The mean of one number per seed, with Student's interval.
+
+    >>> figure([1.0, 2.0, 3.0])
+    Figure(mean=2.0, interval=Interval(low=-0.48..., high=4.48..., level=0.95))
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Figure(mean=mean, interval=None)
+    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1) * stats.sem(values))
+    return Figure(mean=mean, interval=Interval(low=mean - half, high=mean + half, level=LEVEL))
