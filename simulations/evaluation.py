@@ -29,7 +29,10 @@ from simulations.verdict import judge
 
 #: The first decides the verdict: which one must be settled before any result is seen.
 ESTIMATORS = ("dr", "ips", "snips", "sndr", "switch_dr", "dros", "dm")
-_WITHOUT_MODEL = {"ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay"}
+#: Whose columns need no reward model.
+_WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay")
+#: How often a confidence sequence is looked at.
+_PEEKS = 60
 
 
 def evaluate(
@@ -45,24 +48,96 @@ def evaluate(
 ) -> Report:
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
-    Policies are given as objects or by name (`simulations.named.FORMS`). The first estimator decides the
+    Policies are objects, or names (`simulations.named.FORMS`). The first of the estimators decides the
     verdict. `loggers` names the policies of a log that several wrote, by the rows' `logger`; balanced IPS
-    needs them. The log is read up to four times, in constant memory.
+    needs them. The log is read two to four times, in constant memory.
 
     Raises:
         InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log
             does not have.
         SetupError: the log or a policy cannot be read.
 
+    >>> from simulations.environments.catalogue import environment
     >>> from simulations.logs.memory import MemoryLog
-    >>> report = evaluate(MemoryLog.made(rounds=2_000, seed=1), "fixed:b")
-    >>> report.verdict.outcome
+    >>> from simulations.runs import logged
+    >>> from bandit.policy import UniformPolicy
+    >>> log = MemoryLog(list(logged(environment("personas"), UniformPolicy(), rounds=2_000, seed=1)))
+    >>> evaluate(log, "fixed:deal-of-the-day").verdict.outcome
     'better'
     """
     started = time.monotonic()
     with threadpool_limits(1, "blas"):  # its threads wait for each other longer than they work
         scan = usable(total(log, Scan.of, Scan(), progress), exclude=exclude)
-        rewards = log.reward_range or (scan.lowest, scan.highest)
-        plan = _plan(log, scan, rewards, target, against, estimators, loggers, progress)
+        asked = _Asked(log, scan, target, against, estimators, loggers or {}, progress)
+        plan = asked.plan()
         evidence = total(log, plan.evidence, Evidence(), progress)
-    return _report(log, scan, plan, evidence, rewards, level, time.monotonic() - started)
+    return asked.report(plan, evidence, level, time.monotonic() - started)
+
+
+class _Asked:
+    """An evaluation under way."""
+
+    def __init__(
+        self,
+        log: Log,
+        scan: Scan,
+        target: str | Target,
+        against: str | Target,
+        estimators: Sequence[str],
+        loggers: Mapping[str, str | Target],
+        progress: Progress | None,
+    ) -> None:
+        self._log = log
+        self._scan = scan
+        self._progress = progress
+        self._range = log.reward_range or (scan.lowest, scan.highest)
+        self._target = self._policy(target)
+        self._against = self._policy(against)
+        self._loggers = loggers
+        self._estimators = [estimator_named(name) for name in estimators]
+        self._primary = estimators[0]
+        self._names = {name.partition(":")[0] for name in estimators}
+        self._sequence = _Sequence(self._range, scan.rounds)
+
+    def plan(self) -> Plan:
+        """What to ask of each chunk; reward models are fitted first."""
+        modelled = self._names - set(_WITHOUT_MODEL) and self._range[1] > self._range[0]
+        ordered = not isinstance(self._log, Distributed)
+        robust = None
+        if "mrdr" in self._names:
+            robust = (self._fitted(self._target), self._fitted(self._against))
+        return Plan(
+            target=self._target.anew(),
+            reference=self._against.anew(),
+            estimators=self._estimators,
+            clustered=self._scan.subjects.repeated,
+            model=self._fitted(None) if modelled else None,
+            robust_models=robust,
+            loggers=self._mixture() if "balanced_ips" in self._names else (),
+            watch=self._sequence.add if ordered else None,
+        )
+
+    def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
+        """What came of it."""
+        differences = [_interval(seen, level) for seen in evidence.differences]
+        diagnosis = evidence.diagnostics.diagnosis()
+        logged = isinstance(plan.reference, TheLogged)
+        reference = None if logged else evidence.reference_diagnostics.diagnosis()
+        return Report(
+            verdict=judge(differences[0], diagnosis, reference=reference, reward_range=self._range),
+            log=self._log.name,
+            target=plan.target.name,
+            reference=plan.reference.name,
+            level=level,
+            rounds=diagnosis.rounds,
+            excluded={**self._scan.unusable, **_left_out(evidence.left_out)},
+            primary=plan.estimators[0].name,
+            estimates=[_estimate(seen, level) for seen in evidence.target],
+            reference_estimates=[_estimate(seen, level) for seen in evidence.reference],
+            differences=[_estimate(seen, level) for seen in evidence.differences],
+            sequence=self._sequence.found(),
+            diagnostics=diagnosis,
+            reference_diagnostics=reference,
+            seconds=seconds,
+            versions={name: version(name) for name in ("segbandit", "numpy", "scipy", "vowpalwabbit")},
+        )
