@@ -134,11 +134,8 @@ def test_actions_that_were_never_logged_are_refused(with_pmf: bool) -> None:
 def test_a_little_unsupported_mass_widens_the_interval_by_mass_times_reward_range() -> None:
     found = with_mass(0.01)
     verdict = judge(CLEARLY_BETTER, found, reward_range=(0.0, 2.0))
-    assert (verdict.outcome, verdict.low, verdict.high) == (
-        "better",
-        pytest.approx(0.03),
-        pytest.approx(0.12),
-    )
+    assert verdict.outcome == "better"
+    assert (verdict.low, verdict.high) == pytest.approx((0.03, 0.12))
     assert any("widened" in warning for warning in verdict.warnings)
     assert judge(CLEARLY_BETTER, found, reward_range=(0.0, 5.0)).refused
     assert judge(CLEARLY_BETTER, found).refused, "without a range of rewards it may be off by anything"
