@@ -1,10 +1,10 @@
-"""Evaluate a policy by a log: what it would have earned, how sure that is, and whether it may be said at all."""
+"""Evaluate a policy by a log: what it would have earned, how sure that is, and whether it may be said."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 
 import numpy as np
@@ -12,17 +12,19 @@ from threadpoolctl import threadpool_limits
 
 from bandit.errors import InvalidInputError
 from simulations import named
-from simulations.columns import rounds_of
 from simulations.estimators.contract import Estimator
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evidence import Evidence, Plan, Seen
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
 from simulations.intervals.delta import clustered
+from simulations.intervals.paired import Difference
+from simulations.intervals.paired_sequence import DifferenceSequence
 from simulations.logs.rows import Chunk, Log
 from simulations.policies import Target, TheLogged
-from simulations.report.report import Estimate, Report
+from simulations.report import ConfidenceSequence, Estimate, Peek, Report
 from simulations.reward_model import RewardModel, RewardSums, encode
+from simulations.rounds import Rounds
 from simulations.scan import Scan, usable
 from simulations.total import Distributed, Progress, total
 from simulations.verdict import judge
@@ -141,3 +143,113 @@ class _Asked:
             seconds=seconds,
             versions={name: version(name) for name in ("segbandit", "numpy", "scipy", "vowpalwabbit")},
         )
+
+    def _policy(self, given: str | Target) -> Target:
+        return named.target(given, self._range) if isinstance(given, str) else given
+
+    def _fitted(self, weighed_for: Target | None) -> RewardModel:
+        """By least squares; or, for a policy, so that its doubly robust estimate varies least.
+
+        A round counts as Farajtabar, Chow & Ghavamzadeh (2018, "More robust doubly robust", ICML) weigh it:
+        target probability x (1 - p) / p**2.
+        """
+        low, high = self._range
+        policy = weighed_for.anew() if weighed_for is not None else None
+
+        def sums(chunk: Chunk) -> RewardSums:
+            if not chunk.rows:
+                return RewardSums.none()
+            scaled = (np.array([row.reward for row in chunk.rows]) - low) / (high - low)
+            weight = None
+            if policy is not None:
+                p = np.array([row.probability for row in chunk.rows])
+                chosen = np.array([policy.distribution(row)[row.chosen] for row in chunk.rows])
+                weight = chosen * (1.0 - p) / p**2
+            return RewardSums.of(encode(chunk.rows), np.clip(scaled, 0.0, 1.0), weight)
+
+        return RewardModel.fit(total(self._log, sums, RewardSums.none(), self._progress), self._range)
+
+    def _mixture(self) -> list[tuple[Target, float]]:
+        missing = sorted(set(self._scan.loggers) - set(self._loggers))
+        if missing:
+            raise InvalidInputError(
+                f"loggers: expected the policy of everyone who logged, got none for {', '.join(missing)}; "
+                "name each (--logger NAME=POLICY), or leave balanced_ips out.",
+                target="loggers",
+            )
+        return [
+            (self._policy(self._loggers[name]).anew(), rounds / self._scan.rounds)
+            for name, rounds in self._scan.loggers.items()
+        ]
+
+
+class _Sequence:
+    """A confidence sequence of the difference, looked at now and then while the log is read."""
+
+    def __init__(self, reward_range: tuple[float, float], rounds: int) -> None:
+        self._low, high = reward_range
+        self._span = high - self._low
+        self._every = max(rounds // _PEEKS, 1)
+        self._state: DifferenceSequence | None = DifferenceSequence()
+        self._peeks: list[Peek] = []
+
+    def add(self, rounds: Rounds, others: Rounds) -> None:
+        """These rounds, in the order of the log."""
+        known = rounds.largest_weight is not None and others.largest_weight is not None
+        if self._state is None or not known or not self._span > 0.0:
+            self._state = None
+            return
+        for at in range(0, len(rounds), self._every):
+            part = slice(at, at + self._every)
+            self._state = self._state.add(self._scaled(rounds[part]), self._scaled(others[part]))
+            found = self._state.interval()
+            self._peeks.append(
+                Peek(
+                    rounds=self._state.count,
+                    low=self._span * found.low,
+                    estimate=self._span * self._state.gained / self._state.count,
+                    high=self._span * found.high,
+                )
+            )
+
+    def found(self) -> ConfidenceSequence | None:
+        """What it looked like; None where largest weights or the rewards' range are not known."""
+        if self._state is None or not self._peeks:
+            return None
+        label = "target - reference, at every round at once"
+        return ConfidenceSequence(label=label, method="betting", peeks=self._peeks, compared_with=0.0)
+
+    def _scaled(self, rounds: Rounds) -> Rounds:
+        return replace(rounds, reward=np.clip((rounds.reward - self._low) / self._span, 0.0, 1.0))
+
+
+def _interval(seen: Seen, level: float) -> Interval:
+    return interval(seen.running, seen.rewarded, level=level, standard_error=_error(seen))
+
+
+def _error(seen: Seen) -> float:
+    if seen.buckets is None:
+        return seen.running.standard_error
+    counts, sums = seen.buckets.used
+    return clustered(seen.running.estimator, sums, counts)
+
+
+def _estimate(seen: Seen, level: float) -> Estimate:
+    found = _interval(seen, level)
+    running = seen.running
+    return Estimate(
+        estimator=_name(running.estimator),
+        value=running.value,
+        standard_error=_error(seen),
+        low=found.low,
+        high=found.high,
+        method=found.method if seen.buckets is None else f"{found.method}, by subject",
+    )
+
+
+def _name(estimator: Estimator) -> str:
+    return estimator.first.name if isinstance(estimator, Difference) else estimator.name
+
+
+def _left_out(rounds: int) -> dict[str, int]:
+    return {"the policy may have learned from it": rounds} if rounds else {}

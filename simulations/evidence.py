@@ -31,11 +31,11 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: Seen) -> Seen:
         """Both seen."""
-        both = self.buckets and other.buckets
+        buckets = None
+        if self.buckets is not None and other.buckets is not None:
+            buckets = self.buckets + other.buckets
         return Seen(
-            running=self.running + other.running,
-            rewarded=self.rewarded + other.rewarded,
-            buckets=self.buckets + other.buckets if both else None,
+            running=self.running + other.running, rewarded=self.rewarded + other.rewarded, buckets=buckets
         )
 
 
@@ -138,7 +138,7 @@ class Plan:
         shares = [
             [share * logger.distribution(row)[row.chosen] for logger, share in self.loggers] for row in rows
         ]
-        return np.array(shares).sum(axis=1)
+        return np.asarray(np.array(shares).sum(axis=1), float)
 
     def _value(self, estimator: Estimator, rounds: Rounds) -> Seen:
         return Seen(

@@ -19,7 +19,7 @@ _SAMPLED = 4_096
 
 
 class Subjects(msgspec.Struct, frozen=True, kw_only=True):
-    """How often a sample of the subjects occurs: those of the smallest hashes, the same for any order of rows.
+    """How often a sample of the subjects occurs: those of the smallest hashes, in whatever order rows come.
 
     >>> of = lambda *names: Subjects(times={subject_hash(name): 1 for name in names})
     >>> (of("ann") + of("ben")).repeated, (of("ann") + of("ann", "ben")).repeated
