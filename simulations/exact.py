@@ -7,6 +7,7 @@ statistics of a log merge exactly, however it was cut into parts and in whatever
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -43,26 +44,48 @@ def exact_sum(values: Floats) -> int:
     return sum(map(units, values.tolist()))
 
 
-def folded(values: Floats) -> list[Floats]:
-    """Far fewer numbers that together have exactly the sum of `values` (n,), n > 0.
+def exact_sums_by(group: npt.NDArray[np.int64], groups: int, values: Floats) -> list[int]:
+    """The exact sum of those of `values` (n,) that are in each group, from 0; `group` (n,) says which.
 
-    Numbers are cut at a power of two so high that their upper parts add up without rounding, then the rest
-    again, until nothing remains. (Rump, Ogita & Oishi 2008, "Accurate floating-point summation part I", SIAM
-    J. Sci. Comput. 31, algorithm 3.2.)
+    >>> sums = exact_sums_by(np.array([0, 2, 0]), 3, np.array([1.0, 5.0, 2.0]))
+    >>> [number(total) for total in sums]
+    [3.0, 0.0, 5.0]
+    """
+    totals = [0] * groups
+    for part in cut_up(values, len(values)) if len(values) else ():
+        sums = np.bincount(group, weights=part, minlength=groups)
+        totals = [total + units(more) for total, more in zip(totals, sums.tolist(), strict=True)]
+    return totals
+
+
+def folded(values: Floats) -> list[Floats]:
+    """Far fewer numbers that together have exactly the sum of `values` (n,), n > 0."""
+    even = len(values) // _FOLD * _FOLD
+    parts = []
+    for part in cut_up(values, _FOLD):
+        parts += [part[:even].reshape(_FOLD, -1).sum(axis=0), part[even:].sum(keepdims=True)]
+    return parts
+
+
+def cut_up(values: Floats, count: int) -> Iterator[Floats]:
+    """Parts (n,) that add up to `values` (n,), n > 0; any `count` numbers of one add up without rounding.
+
+    Each part is gone when the next one is taken. Numbers are cut at a power of two so high that their upper
+    parts have few bits, then the rest again, until nothing remains. (Rump, Ogita & Oishi 2008, "Accurate
+    floating-point summation part I", SIAM J. Sci. Comput. 31, algorithm 3.2.)
     """
     largest = max(float(values.max()), -float(values.min()))
     if not largest <= _LARGEST:
         raise _too_large(largest)
-    bits = _FOLD.bit_length()
+    bits = count.bit_length()
     cut = math.ldexp(1.0, math.frexp(largest)[1] + bits)
-    padded = np.zeros(-(-len(values) // _FOLD) * _FOLD)
-    upper, rest, parts = padded[: len(values)], values, []
+    upper, rest = np.empty_like(values), values
     while True:
         np.add(rest, cut, out=upper)
         np.subtract(upper, cut, out=upper)
-        parts.append(padded.reshape(_FOLD, -1).sum(axis=0))
+        yield upper
         if np.array_equal(upper, rest):
-            return parts
+            return
         rest = rest - upper
         cut *= 2.0 ** (bits - _MANTISSA_BITS)
 

@@ -1,0 +1,43 @@
+"""SLOPE (Su, Srinath & Krishnamurthy 2020, ICML): the last candidate that agrees with all less biased."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from simulations.estimators.contract import Running
+from simulations.tuning import Tuned, around, tuned
+
+
+def slope(candidates: Sequence[Running], untuned: Running, *, level: float = 0.95) -> Tuned:
+    """Tuned by states of one family of estimators that saw the same rounds, so in one pass of any log.
+
+    Candidates (one or more) are in order of their settings, the least biased first. The last is chosen that
+    agrees with all before it, each known up to an interval at a level that allows for their number.
+
+    >>> import numpy as np
+    >>> from simulations.estimators.contract import run
+    >>> from simulations.estimators.named import estimator
+    >>> from simulations.rounds import Rounds
+    >>> rounds = Rounds(reward=np.array([1.0, 0.0] * 50), probability=np.full(100, 0.5),
+    ...                 target_probability=np.full(100, 0.5))
+    >>> states = run([estimator(f"clipped_ips:limit={limit}") for limit in (100, 10, 1)], rounds)
+    >>> slope(states, states[0]).chosen.estimator.name
+    'clipped_ips(limit=1)'
+    """
+    return tuned("slope", candidates, _chosen(candidates, level), untuned, level)
+
+
+def _chosen(candidates: Sequence[Running], level: float) -> int:
+    """Equation 3 of the paper: the largest index that is compatible with all smaller ones."""
+    corrected = 1.0 - (1.0 - level) / len(candidates)
+    known = [(seen.value, _half_width(seen, corrected)) for seen in candidates]
+    for index, (value, width) in enumerate(known):
+        if any(abs(value - other) > width + (math.sqrt(6.0) - 1.0) * wider for other, wider in known[:index]):
+            return index - 1
+    return len(candidates) - 1
+
+
+def _half_width(seen: Running, level: float) -> float:
+    interval = around(seen, level)
+    return (interval.high - interval.low) / 2.0
