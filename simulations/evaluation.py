@@ -15,7 +15,7 @@ from simulations import named
 from simulations.estimators.contract import Estimator
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evidence import Evidence, Plan, Seen
-from simulations.intervals import Interval
+from simulations.intervals import Interval, nothing_known
 from simulations.intervals.choose import interval
 from simulations.intervals.delta import clustered
 from simulations.intervals.paired import Difference
@@ -33,6 +33,13 @@ from simulations.verdict import judge
 ESTIMATORS = ("dr", "ips", "snips", "sndr", "switch_dr", "dros", "dm")
 #: Whose columns need no reward model.
 _WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay")
+_LIMITED = "Its limit makes it biased, which the interval does not count."
+#: What readers of an estimate must know.
+_NOTES = {
+    "dm": "Only what a model expects: how far that may be off, the log cannot say.",
+    **dict.fromkeys(("clipped_ips", "clipped_dr", "switch_dr", "dros", "sg_ips", "sg_dr"), _LIMITED),
+    "mips": "Unbiased only if an action's segment says all that it does to the reward.",
+}
 #: How often a confidence sequence is looked at.
 _PEEKS = 60
 
@@ -224,6 +231,8 @@ class _Sequence:
 
 
 def _interval(seen: Seen, level: float) -> Interval:
+    if _name(seen.running.estimator) == "dm":
+        return nothing_known(level)
     return interval(seen.running, seen.rewarded, level=level, standard_error=_error(seen))
 
 
@@ -235,8 +244,7 @@ def _error(seen: Seen) -> float:
 
 
 def _estimate(seen: Seen, level: float) -> Estimate:
-    found = _interval(seen, level)
-    running = seen.running
+    found, running = _interval(seen, level), seen.running
     return Estimate(
         estimator=_name(running.estimator),
         value=running.value,
@@ -244,6 +252,7 @@ def _estimate(seen: Seen, level: float) -> Estimate:
         low=found.low,
         high=found.high,
         method=found.method if seen.buckets is None else f"{found.method}, by subject",
+        note=_NOTES.get(_name(running.estimator).partition("(")[0], ""),
     )
 
 

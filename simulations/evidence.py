@@ -149,7 +149,9 @@ class Plan:
 
     def _difference(self, estimator: Estimator, rounds: Rounds, others: Rounds) -> Seen:
         running, rewarded = compared(estimator, rounds, estimator, others)
-        return Seen(running=running, rewarded=rewarded, buckets=None)
+        columns = [*estimator.columns(rounds), *estimator.columns(others)]
+        buckets = Buckets.of_columns(running.estimator, columns, rounds) if self.clustered else None
+        return Seen(running=running, rewarded=rewarded, buckets=buckets)
 
     def _has_learned(self, row: Logged) -> bool:
         ends = [end for end in (self.target.learned_until, self.reference.learned_until) if end is not None]

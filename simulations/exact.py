@@ -90,26 +90,6 @@ def cut_up(values: Floats, count: int) -> Iterator[Floats]:
         cut *= 2.0 ** (bits - _MANTISSA_BITS)
 
 
-def exact_sums(values: Floats, group: npt.NDArray[np.intp], groups: int) -> list[int]:
-    """The sum of the `values` (n,) of each group 0 ... groups - 1 (n,), like `exact_sum` of it.
-
-    >>> [number(total) for total in exact_sums(np.array([0.5, 1.0, 2.0]), np.array([1, 0, 1]), 3)]
-    [1.0, 2.5, 0.0]
-    """
-    totals = [0] * groups
-    rest = values
-    while len(rest) and (largest := float(np.abs(rest).max())) != 0.0:
-        if not largest <= _LARGEST:
-            raise ValueError(f"expected numbers of at most 2**900 in size, got {largest}")
-        cut = math.ldexp(1.0, math.frexp(largest)[1] + len(rest).bit_length())
-        upper = (rest + cut) - cut
-        sums = np.bincount(group, weights=upper, minlength=groups)
-        for index in np.flatnonzero(sums):
-            totals[index] += units(float(sums[index]))
-        rest = rest - upper
-    return totals
-
-
 def units(number: float) -> int:
     """A finite number in units of 2**-1074.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from simulations.diagnostics.diagnosis import Check, Expected
 from simulations.diagnostics.flat import Flat
-from simulations.exact import exact_sums, number
+from simulations.exact import exact_sums_by, number
 
 #: Logged probabilities that are looked at together lie between neighbours of these.
 EDGES = (0.0, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -47,8 +47,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             offers=tuple(np.bincount(bins, minlength=BINS).tolist()),
             chosen=tuple(np.bincount(bins[chosen[known]], minlength=BINS).tolist()),
-            expected=tuple(exact_sums(pmf, bins, BINS)),
-            variance=tuple(exact_sums(joint * (1.0 - joint), cells % BINS, BINS)),
+            expected=tuple(exact_sums_by(bins, BINS, pmf)),
+            variance=tuple(exact_sums_by(cells % BINS, BINS, joint * (1.0 - joint))),
         )
 
     def __add__(self, other: Calibration) -> Calibration:

@@ -12,7 +12,7 @@ from simulations.diagnostics.diagnosis import Breakdown, Check, Expected, Group
 from simulations.diagnostics.flat import Codes, Flat, Indices
 from simulations.diagnostics.keyed import Keyed
 from simulations.diagnostics.wagers import STAKES, p_value
-from simulations.exact import Floats, exact_sums, number
+from simulations.exact import Floats, exact_sums_by, number
 from simulations.rounds import Rounds
 
 #: Of every group: rounds, then exact sums of reward, weight, weight times reward and target probability.
@@ -50,23 +50,23 @@ def by_action(flat: Flat, rounds: Rounds) -> Keyed:
         np.bincount(codes, minlength=size).tolist(),
         np.bincount(codes[known], minlength=size).tolist(),
         np.bincount(chosen[known[flat.chosen]], minlength=size).tolist(),
-        exact_sums(pmf, codes[known], size),
-        exact_sums(pmf * (1.0 - pmf), codes[known], size),
-        exact_sums(flat.target[~known], codes[~known], size),
-        exact_sums(np.abs(rounds.reward), chosen, size),
-        exact_sums(inverse, chosen, size),
+        exact_sums_by(codes[known], size, pmf),
+        exact_sums_by(codes[known], size, pmf * (1.0 - pmf)),
+        exact_sums_by(codes[~known], size, flat.target[~known]),
+        exact_sums_by(chosen, size, np.abs(rounds.reward)),
+        exact_sums_by(chosen, size, inverse),
     ]
     # Staked on choices / probability: on average 1 for each offer that can be chosen.
     grown = [np.log1p(stake * (inverse - 1.0)) - np.log1p(-stake) for stake in STAKES]
-    columns += [exact_sums(each, chosen, size) for each in grown]
+    columns += [exact_sums_by(chosen, size, each) for each in grown]
     return _keyed(flat.action, columns)
 
 
 def _group_columns(code: Indices, rounds: Rounds, names: Codes, target: Floats) -> list[list[int]]:
     size = len(names.names)
     earned = rounds.weight * rounds.reward
-    sums = [exact_sums(column, code, size) for column in (rounds.reward, rounds.weight, earned)]
-    return [np.bincount(code, minlength=size).tolist(), *sums, exact_sums(target, names.codes, size)]
+    sums = [exact_sums_by(code, size, column) for column in (rounds.reward, rounds.weight, earned)]
+    return [np.bincount(code, minlength=size).tolist(), *sums, exact_sums_by(names.codes, size, target)]
 
 
 def _keyed(names: Codes, columns: Sequence[Sequence[int]], *, days: bool = False) -> Keyed:

@@ -7,6 +7,7 @@ So rounds of one subject stay together, ratios are normalized anew, and memory i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -51,12 +52,16 @@ class Buckets(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, estimator: Estimator, rounds: Rounds) -> Buckets:
         """These rounds seen."""
+        return cls.of_columns(estimator, estimator.columns(rounds), rounds)
+
+    @classmethod
+    def of_columns(cls, estimator: Estimator, columns: Sequence[Floats], rounds: Rounds) -> Buckets:
+        """These rounds seen, of which the estimator's columns (n,) were made already, as for a difference."""
         bucket = _bucket(rounds)
 
         def see(rows: slice) -> Buckets:
-            columns = estimator.columns(rounds[rows])
             counts = np.bincount(bucket[rows], minlength=BUCKETS).tolist()
-            sums = tuple(tuple(exact_sums_by(bucket[rows], BUCKETS, column)) for column in columns)
+            sums = tuple(tuple(exact_sums_by(bucket[rows], BUCKETS, column[rows])) for column in columns)
             return cls(estimator=estimator, counts=tuple(counts), sums=sums)
 
         return sum(by_blocks(see, len(rounds)), cls.start(estimator))
@@ -102,7 +107,7 @@ def bootstrap(
 
     `studentized` (Hall 1988, Ann. Stat. 16) measures each resample in its own standard errors. It covers .955
     to .97 for a nominal .95 at reward rates of .01 to .5 (tests/statistical/test_bootstrap.py), where `bca`
-    (Efron 1987, JASA 82) covers from .93 and `percentile` from .875; they are narrower where rewards are rare.
+    (Efron 1987, JASA 82) covers from .93 and `percentile` from .875; they are narrower at low rates.
     """
     counts, sums = buckets.used
     if len(counts) < 2:

@@ -17,7 +17,7 @@ from simulations.diagnostics.calibration import p_value
 from simulations.diagnostics.keyed import Keyed
 from simulations.diagnostics.tail import pareto_k
 from simulations.diagnostics.wagers import Wagers
-from simulations.exact import exact_sum, exact_sums
+from simulations.exact import exact_sum, exact_sums_by
 from tests.unit.simulations.made_logs import Made, made_log, replace, skewed
 
 LOG = made_log(7, rounds=300)
@@ -146,8 +146,8 @@ def test_refuses_targets_that_do_not_fit() -> None:
 
 @given(st.lists(st.tuples(st.floats(-1e200, 1e200), st.integers(0, 4)), max_size=50))
 def test_sums_by_group_are_the_sums_of_the_groups(pairs: list[tuple[float, int]]) -> None:
-    values, group = np.array([v for v, _ in pairs]), np.array([g for _, g in pairs], dtype=np.intp)
-    assert exact_sums(values, group, 5) == [exact_sum(values[group == index]) for index in range(5)]
+    values, group = np.array([v for v, _ in pairs]), np.array([g for _, g in pairs], dtype=np.int64)
+    assert exact_sums_by(group, 5, values) == [exact_sum(values[group == index]) for index in range(5)]
 
 
 @pytest.mark.parametrize("k", [-0.3, 0.2, 0.6, 0.9, 1.3])
