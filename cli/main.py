@@ -9,10 +9,10 @@ from importlib.metadata import version as distribution_version
 import typer
 from pydantic import ValidationError
 
-from bandit import logs
+from bandit import logs as logging
 from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
-from cli import archive, bandits, demo, models, proofs, replay_live, service, simulate
+from cli import archive, bandits, demo, evaluate, logs, models, proofs, replay_live, service, simulate
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -30,6 +30,9 @@ app.command()(simulate.simulate)
 app.command()(proofs.audit)
 app.command()(proofs.rebuild)
 app.command()(archive.archive)
+app.command()(logs.export)
+app.command("import")(logs.import_)
+app.add_typer(logs.datasets, name="datasets")
 app.add_typer(bandits.app, name="bandits")
 app.add_typer(models.app, name="models")
 
@@ -45,7 +48,7 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line; an error of ours ends it with its message and exit code 1."""
-    logs.configure()
+    logging.configure()
     # As an exit, a termination lets everything clean up; uvicorn too ends by raising its signal once more.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:

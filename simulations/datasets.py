@@ -44,16 +44,21 @@ class Dataset(Value, frozen=True, kw_only=True):
     source: str
 
 
+_SAMPLES = {
+    f"open-bandit/{logged_by}/{campaign}": (logged_by, campaign)
+    for logged_by in LOGGED_BY
+    for campaign in CAMPAIGNS
+}
+_POLICIES = {"random": "a uniform policy", "bts": "Thompson sampling"}
 _OPEN_BANDIT = [
     Dataset(
-        name=f"open-bandit/{logged_by}/{campaign}",
+        name=name,
         rows=10_000,
         actions={"all": 80, "men": 34}[campaign],
-        about=f"clicks on a fashion shop's page, campaign {campaign!r}, logged by {policy}",
+        about=f"clicks on a fashion shop's page, campaign {campaign!r}, logged by {_POLICIES[logged_by]}",
         source="Open Bandit Dataset, Saito et al., arXiv 2008.07146",
     )
-    for logged_by, policy in zip(LOGGED_BY, ("a uniform policy", "Thompson sampling"), strict=True)
-    for campaign in CAMPAIGNS
+    for name, (logged_by, campaign) in _SAMPLES.items()
 ]
 #: All there are.
 CATALOGUE = [
@@ -169,14 +174,10 @@ def log(
     if name == "hillstrom":
         outcome: Outcome = reward or "visit"  # type: ignore[assignment]  # just looked at
         return HillstromLog(hillstrom(path, settings, progress=progress), outcome)
-    for logged_by in LOGGED_BY:
-        for campaign in CAMPAIGNS:
-            if name == f"open-bandit/{logged_by}/{campaign}":
-                return OpenBanditLog.sample(logged_by, campaign)
-    raise InvalidInputError(
-        f"dataset: expected one of {', '.join(one.name for one in CATALOGUE)}, got {name!r}.",
-        target="dataset",
-    )
+    if name not in _SAMPLES:
+        names = ", ".join(one.name for one in CATALOGUE)
+        raise InvalidInputError(f"dataset: expected one of {names}, got {name!r}.", target="dataset")
+    return OpenBanditLog.sample(*_SAMPLES[name])
 
 
 def parse_hillstrom(lines: Iterable[str]) -> list[Customer]:

@@ -135,14 +135,11 @@ class ThompsonSampler:
 def _context(fields: Fields) -> Features:
     """A field of a CSV is a text; in the packed form affinities that are 0 are left out."""
     affinity = fields.get("affinity")
-    if affinity is None:
-        given = {
-            n.removeprefix(AFFINITY): values.number(v or 0)
-            for n, v in fields.items()
-            if n.startswith(AFFINITY)
-        }
-    else:
+    if affinity is not None:
         given = dict(zip(map(str, fields["affinity_items"]), affinity, strict=True))
+    else:
+        columns = [name for name in fields if name and name.startswith(AFFINITY)]
+        given = {name.removeprefix(AFFINITY): values.number(fields[name] or 0) for name in columns}
     context: Features = {"position": values.typed(str(fields["position"]))}
     context |= {name: fields[name] for name in USER_FEATURES if fields.get(name)}
     found = {item: value for item, value in given.items() if value}
