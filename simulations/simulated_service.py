@@ -62,7 +62,7 @@ class SimulatedService:
     ...     decision = service.decide(one, f"decision-{number}")
     ...     service.hear(decision, one.outcomes[decision.positions[decision.chosen]])
     >>> service.learned
-    18
+    19
     """
 
     def __init__(
