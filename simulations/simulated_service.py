@@ -62,7 +62,7 @@ class SimulatedService:
     ...     decision = service.decide(one, f"decision-{number}")
     ...     service.hear(decision, one.outcomes[decision.positions[decision.chosen]])
     >>> service.learned
-    18
+    19
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class SimulatedService:
         asked = DecisionInput(
             subject=one.subject,
             context=one.context,
-            actions=None if one.actions is catalogue else one.actions,
+            actions=None if one.actions == catalogue else one.actions,
             decision_id=decision_id,
         )
         served = _Served(self._bandit, self._policy, self._version)

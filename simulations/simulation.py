@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from functools import partial
@@ -123,34 +124,38 @@ def _here(work: _Work, tasks: Sequence[_Task], progress: Progress) -> list[Run]:
 def _in_processes(processes: int, work: _Work, tasks: Sequence[_Task], progress: Progress) -> list[Run]:
     # Spawned, not forked: a fork would copy the state of whatever threads the caller has.
     context = multiprocessing.get_context("spawn")
-    done = context.Value("q", 0)
-    with ProcessPoolExecutor(processes, context, _begin, (work, done)) as pool:
+    done, stopped = context.Value("q", 0), context.RawValue("b", 0)
+    with ProcessPoolExecutor(processes, context, _begin, (work, done, stopped)) as pool:
         running = [pool.submit(_work_on, task) for task in tasks]
         left: Collection[Future[Run]] = running
         try:
             while left:
-                left = wait(left, _POLL_SECONDS, FIRST_EXCEPTION).not_done
+                finished, left = wait(left, _POLL_SECONDS, FIRST_EXCEPTION)
                 progress(done.value, len(tasks) * work.rounds)
-                if any(each.done() and each.exception() for each in running):
-                    break
-            return [each.result() for each in running]
+                for each in finished:
+                    each.result()  # raises what the run raised
         finally:
+            stopped.value = 1
             pool.shutdown(cancel_futures=True)
+        return [each.result() for each in running]
 
 
-#: Of a process that runs tasks: its work, and how many rounds all of them have done.
-_mine: tuple[_Work, Any]
+#: Of a process that runs tasks: its work, how many rounds all of them have done, and whether to stop.
+_mine: tuple[_Work, Any, Any]
 
 
-def _begin(work: _Work, done: Any) -> None:
+def _begin(work: _Work, done: Any, stopped: Any) -> None:
     global _mine
-    _mine = work, done
+    _mine = work, done, stopped
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us hears of it, and stops us
 
 
 def _work_on(task: _Task) -> Run:
-    work, done = _mine
+    work, done, stopped = _mine
 
     def tick() -> None:
+        if stopped.value:
+            raise InterruptedError("the simulation was stopped")
         with done.get_lock():
             done.value += 1
 

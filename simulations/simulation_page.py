@@ -6,13 +6,15 @@ from pathlib import Path
 
 from jinja2 import Environment as Templates
 from jinja2 import StrictUndefined
-from markupsafe import Markup
 
 from bandit.errors import SetupError
 from simulations.regret_plot import as_svg
-from simulations.simulation import Figure, Simulation
+from simulations.simulation import Simulation
 
-_PAGE = """<!doctype html>
+_PAGE = """{% macro cell(figure, form) %}{{ form.format(figure.mean) }}
+{% if figure.interval %}<small>{{ form.format(figure.interval.low) }} to
+{{ form.format(figure.interval.high) }}</small>{% endif %}{% endmacro -%}
+<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -38,17 +40,17 @@ In small print: 95 % intervals over seeds. Values are exact expectations; only s
 <th>regret against the optimum</th><th>against the best fixed action</th></tr></thead>
 <tbody>
 {% for one in found.summaries %}<tr><td>{{ one.policy }}</td>
-<td>{{ cell(one.value, ".4f") }}</td><td>{{ cell(one.share, ".1%") }}</td>
-<td>{{ cell(one.regret, ",.1f") }}</td><td>{{ cell(one.regret_best_fixed, ",.1f") }}</td></tr>
-{% endfor %}<tr><td>best fixed action</td><td>{{ cell(found.best_fixed, ".4f") }}</td></tr>
-<tr><td>optimum</td><td>{{ cell(found.optimum, ".4f") }}</td></tr>
+<td>{{ cell(one.value, "{:.4f}") }}</td><td>{{ cell(one.share, "{:.1%}") }}</td>
+<td>{{ cell(one.regret, "{:,.1f}") }}</td><td>{{ cell(one.regret_best_fixed, "{:,.1f}") }}</td></tr>
+{% endfor %}<tr><td>best fixed action</td><td>{{ cell(found.best_fixed, "{:.4f}") }}</td></tr>
+<tr><td>optimum</td><td>{{ cell(found.optimum, "{:.4f}") }}</td></tr>
 </tbody>
 </table>
 {% for one in found.summaries if one.fallbacks %}
 <p class="warning">{{ one.policy }} failed in {{ "{:,}".format(one.fallbacks) }} rounds,
 in which the first action was served.</p>
 {% endfor %}
-{{ plot }}
+{{ plot | safe }}
 </body>
 </html>
 """
@@ -57,7 +59,7 @@ in which the first action was served.</p>
 def page(found: Simulation) -> str:
     """The page as text; it needs nothing from elsewhere."""
     template = Templates(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
-    return template.render(found=found, cell=_cell, plot=Markup(as_svg(found)))  # noqa: S704 our own plot
+    return template.render(found=found, plot=as_svg(found))
 
 
 def save_page(found: Simulation, path: Path) -> None:
@@ -70,10 +72,3 @@ def save_page(found: Simulation, path: Path) -> None:
         path.write_text(page(found))
     except OSError as error:
         raise SetupError(f"expected to write the page to {path}, got {error}.") from error
-
-
-def _cell(figure: Figure, form: str) -> Markup:
-    if figure.interval is None:
-        return Markup.escape(format(figure.mean, form))
-    between = f"{figure.interval.low:{form}} to {figure.interval.high:{form}}"
-    return Markup("{}<small>{}</small>").format(format(figure.mean, form), between)

@@ -22,8 +22,9 @@ class ColdStart:
     A region likes one offer, which tells something of a shop that was never seen before. Every third shop
     prefers another one, which only its own visits tell.
 
-    >>> [one.context["shop"] for one in ColdStart().rounds(3, seed=1)]
-    ['shop-0', 'shop-0', 'shop-0']
+    >>> stream = list(ColdStart().rounds(1_000, seed=1))
+    >>> [len({one.context["shop"] for one in stream[:count]}) for count in (20, 500, 1_000)]
+    [1, 20, 40]
     """
 
     limit: ClassVar[None] = None

@@ -36,7 +36,7 @@ class Round(Value, frozen=True, kw_only=True):
     at: float
     subject: str
     context: Features
-    #: All enabled; the very list of the configuration where its whole catalogue is offered.
+    #: All enabled.
     actions: list[Action]
     #: What each action truly earns on average, given the context: the value of a distribution is its mean.
     expected: tuple[float, ...]

@@ -16,8 +16,8 @@ from simulations.environments.contract import Environment, Outcome, Round, rando
 class Delayed:
     """Only what was earned is reported, after an exponential delay; some of it never.
 
-    Whether a report comes does not depend on the action. Of `world`'s rewards those above zero are reported;
-    without a report within `wait` the default reward of 0 settles.
+    Whether a report comes does not depend on the action. Of `world`'s rewards those above zero are reported.
+    All settle when `wait` is over: without a report by then, at the default reward of 0.
 
     >>> from simulations.environments.personas import Personas
     >>> world = Delayed(Personas())
@@ -37,7 +37,9 @@ class Delayed:
     @property
     def config(self) -> BanditConfig:
         """See `Environment`."""
-        return msgspec.structs.replace(self.world.config, reward_wait=self.wait, default_reward=0.0)
+        return msgspec.structs.replace(
+            self.world.config, reward_wait=self.wait, default_reward=0.0, terminal_kinds=[]
+        )
 
     @property
     def reported_in_time(self) -> float:

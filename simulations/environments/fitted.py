@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import chain
 from typing import ClassVar
 
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 
 from bandit.errors import InvalidInputError
-from bandit.types import MAX_ACTIONS, Action, BanditConfig, Features, RewardDefinition
+from bandit.types import MAX_ACTIONS, BanditConfig, Features, RewardDefinition
 from simulations.environments.contract import PER_SECOND, Outcome, Round, configured, randomness
 from simulations.exact import Floats
 from simulations.logs.rows import Log, Logged
@@ -52,17 +51,11 @@ class Fitted:
                 at=index / PER_SECOND,
                 subject=f"subject-{seed}-{index + 1}",
                 context=self.rows[row].context,
-                actions=self._offers[row],
+                actions=self.rows[row].actions,
                 expected=expected,
                 settled=expected,
                 outcomes=tuple([Outcome(each, each) for each in earned]),
             )
-
-    @cached_property
-    def _offers(self) -> list[list[Action]]:
-        """The very catalogue where all of it is offered; it need not be sent with the request then."""
-        catalogue = self.config.actions
-        return [catalogue if row.actions == catalogue else row.actions for row in self.rows]
 
 
 def fit(log: Log, *, name: str | None = None, sample: int = 20_000, seed: int = 1) -> Fitted:

@@ -49,7 +49,7 @@ def test_a_missing_library_names_the_extra() -> None:
 
 
 def test_the_command_line_needs_no_laboratory_to_be_imported() -> None:
-    for module in ("replay_live", "demo"):
+    for module in ("replay_live", "demo", "simulate"):
         source = (Path(__file__).parents[3] / "cli" / f"{module}.py").read_text()
         assert "\nfrom simulations" not in source
         assert "\nimport simulations" not in source
