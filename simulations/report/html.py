@@ -10,7 +10,7 @@ from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
 from simulations.report import Estimate, Report, plots, words
 
 #: More groups of a breakdown are in the JSON.
-MOST_GROUPS = 50
+MOST_GROUPS = 30
 
 
 def to_html(report: Report) -> str:

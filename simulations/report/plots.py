@@ -230,7 +230,7 @@ def days(name: str, title: str, breakdown: Breakdown) -> Markup:
     for values, look in ((logged, "logged"), (target, "")):
         points = [(x, high(value)) for x, value in zip(places, values, strict=True)]
         parts.append(path(points, f"course {look}"))
-        parts += [circle(x, y, 3.5, f"dot {look}") for x, y in points] if len(points) <= 60 else []
+        parts += [circle(x, y, 3.5, f"dot {look}") for x, y in points] if len(points) <= 31 else []
     every = max(1, math.ceil(len(groups) / 7))
     named = list(zip(places, groups, strict=True))[::every]
     parts += [text(x, bottom + 17, group.name, "tick middle") for x, group in named]

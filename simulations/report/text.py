@@ -132,11 +132,9 @@ def _breakdowns(found: Diagnosis) -> list[tuple[str, Breakdown]]:
 
 
 def _groups(title: str, breakdown: Breakdown, *, refused: bool) -> RenderableType:
-    if refused:
-        title = f"NOT USABLE: {title}"
     columns = ("rounds", "log's share", "target's share", "mean reward", "mean weight", "adds to the value")
-    table = _table(title, "", *columns)
-    for row in rows(breakdown, MOST_GROUPS):
+    table = _table(f"NOT USABLE: {title}" if refused else title, "", *columns)
+    for row in rows(breakdown, MOST_GROUPS, latest=title == "By day"):
         added = _text(f"({row.contribution})", "strike dim") if refused else row.contribution
         table.add_row(_text(row.name), *row[1:-1], added)
     if len(breakdown.groups) > MOST_GROUPS:

@@ -92,9 +92,10 @@ class Row(NamedTuple):
     contribution: str
 
 
-def rows(breakdown: Breakdown, most: int) -> list[Row]:
-    """The first so many groups, then the others that were not kept."""
-    groups = breakdown.groups[:most] + ([breakdown.other] if breakdown.other else [])
+def rows(breakdown: Breakdown, most: int, *, latest: bool = False) -> list[Row]:
+    """The first so many groups, or the last, then the others that were not kept."""
+    groups = breakdown.groups[-most:] if latest else breakdown.groups[:most]
+    groups = groups + ([breakdown.other] if breakdown.other else [])
     rewards = _column([group.mean_reward for group in groups])
     weights = _column([group.mean_weight for group in groups])
     contributions = _column([group.contribution for group in groups])
