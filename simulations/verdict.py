@@ -19,7 +19,7 @@ Outcome = Literal["better", "worse", "no difference shown", "insufficient suppor
 ALPHA = 0.001
 #: Deviations below this share are a warning only, however surely a very long log shows them.
 TOLERATED = 0.01
-#: Below, hardly any interval can be trusted.
+#: Below, intervals of a nominal 95 % cover some 77 % (tests/statistical/test_thresholds.py).
 FEWEST_EFFECTIVE = 100.0
 #: Below, estimates of a variance are not stable (Vehtari et al. 2021, arXiv 1903.08008).
 FEW_EFFECTIVE = 400.0
@@ -27,6 +27,8 @@ FEW_EFFECTIVE = 400.0
 NO_MEAN = 1.0
 #: More of the value on ten rounds is a warning.
 TOP_TEN = 0.5
+#: Rows left out beyond this share are a warning.
+MOST_LEFT_OUT = 0.01
 
 
 class Verdict(Value, frozen=True, kw_only=True):
@@ -56,12 +58,13 @@ def judge(
     *,
     reference: Diagnosis | None = None,
     reward_range: tuple[float, float] | None = None,
+    left_out: int = 0,
 ) -> Verdict:
     """From the paired interval of target - reference and what was found of the log.
 
     `reference`: the diagnosis of a reference policy; None: it is the logging policy itself, whose weights are
     all 1. `difference` None, or with ends that are not numbers: there is no interval. Which estimator's
-    interval it is must have been fixed before any was seen.
+    interval it is must have been fixed before any was seen. `left_out`: rows that could not be used.
 
     >>> from simulations.diagnostics import Diagnostics
     >>> judge(Interval(low=0.1, high=0.2), Diagnostics().diagnosis()).outcome
@@ -70,6 +73,8 @@ def judge(
     both = [target] if reference is None else [target, reference]
     refusals = [reason for each in both for reason in _refusals(each)]
     warnings = [warning for each in both for warning in _warnings(each)]
+    if left_out > MOST_LEFT_OUT * (target.rounds + left_out):
+        warnings.append(f"{left_out:,} rows were left out: what is said holds for the others only.")
     level = difference.level if difference else 0.95
     if difference is None or not (math.isfinite(difference.low) and math.isfinite(difference.high)):
         refusals.append("The estimators gave no interval for the difference.")
@@ -91,8 +96,8 @@ def _refusals(found: Diagnosis) -> Iterator[str]:
         return
     for check in found.checks:
         if check.p_value < ALPHA and check.off >= TOLERATED:
-            found_wrong = f"{check.name}: {check.finding} (p {_p(check.p_value)})"
-            yield f"The logged probabilities are wrong: {found_wrong}."
+            wrong = f"{check.name}: {check.finding} (p {_p(check.p_value)})"
+            yield f"The logged probabilities are wrong by their {wrong}."
     if found.contradictions > TOLERATED * found.rounds:
         yield (
             f"The logged probabilities are wrong: in {found.contradictions:,} of {found.rounds:,} rounds the "
@@ -113,7 +118,7 @@ def _refusals(found: Diagnosis) -> Iterator[str]:
 def _warnings(found: Diagnosis) -> Iterator[str]:
     for check in found.checks:
         if check.p_value < ALPHA and check.off < TOLERATED:
-            yield f"The logged probabilities are slightly off: {check.name}: {check.finding}."
+            yield f"The logged probabilities are slightly off by their {check.name}: {check.finding}."
     if 0 < found.contradictions <= TOLERATED * found.rounds:
         yield f"In {found.contradictions:,} rounds probability and distribution contradict each other."
     if FEWEST_EFFECTIVE <= found.effective_sample_size < FEW_EFFECTIVE:
@@ -127,11 +132,12 @@ def _warnings(found: Diagnosis) -> Iterator[str]:
             "few rare rounds could still move the estimate beyond its interval."
         )
     if found.top_ten_share is not None and found.top_ten_share > TOP_TEN:
-        yield f"Ten rounds make up {found.top_ten_share:.0%} of the estimated value."
-    if found.rounds and found.support.known_share < 1.0:
+        yield f"Ten rounds make up {100 * found.top_ten_share:.0f} % of the estimated value."
+    known = found.support.known_share
+    if found.rounds and known < 1.0:
         yield (
-            f"The full distribution is logged for only {found.support.known_share:.0%} of the rounds, so "
-            "support and probabilities could be checked only in part."
+            f"The full distribution is logged for {100 * known:.0f} % of the rounds: support and "
+            "probabilities could be checked only in part."
         )
 
 
@@ -153,7 +159,7 @@ def _limits(reach: float, difference: Interval) -> bool:
 
 
 def _unsupported(mass: float, reach: float | None) -> str:
-    what = f"{mass:.2%} of the choices would be of actions that the log cannot know"
+    what = f"{100 * mass:.2g} % of the choices would be of actions that the log cannot know"
     if reach is None:
         return f"{what}, and no lowest and highest reward is given."
     return f"{what}; the difference may be off by {reach:.4g} for that alone."
@@ -172,7 +178,9 @@ def _refused(reasons: list[str], warnings: list[str], level: float) -> Verdict:
 
 
 def _decided(low: float, high: float, warnings: list[str], level: float) -> Verdict:
-    ends = f"between {low:+.4g} and {high:+.4g} a round, with {level:.0%} confidence"
+    # Two figures of half the interval's width; more would only look exact.
+    places = min(max(1 - math.floor(math.log10((high - low) / 2)), 0), 12) if high > low else 4
+    ends = f"between {low:+,.{places}f} and {high:+,.{places}f} a round, with {100 * level:g} % confidence"
     outcome: Outcome
     if low > 0.0:
         outcome, sentence = "better", f"The target policy earns more: {ends}."

@@ -10,12 +10,12 @@ from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
 from simulations.report import Estimate, Report, plots, words
 
 #: More groups of a breakdown are in the JSON.
-MOST_GROUPS = 50
+MOST_GROUPS = 30
 
 
 def to_html(report: Report) -> str:
     """The page, in UTF-8. Whatever a log or a name contains is escaped."""
-    return _template().render(
+    page = _template().render(
         report=report,
         verdict=report.verdict,
         found=report.diagnostics,
@@ -27,6 +27,7 @@ def to_html(report: Report) -> str:
         words=words,
         reference_value=next((each.value for each in report.reference_estimates[:1]), None),
     )
+    return page.strip().encode("utf-8", "replace").decode()  # without lone surrogates
 
 
 @cache

@@ -13,6 +13,7 @@ from simulations.report.svg import (
     CHARACTER,
     WIDTH,
     Scale,
+    Writer,
     bar,
     below,
     beside,
@@ -24,9 +25,11 @@ from simulations.report.svg import (
     text,
     tick,
 )
-from simulations.report.words import short
+from simulations.report.words import earned, short
 
-_RIGHT = WIDTH - 16
+_RIGHT = WIDTH - 22
+#: A name, and a figure of the log and of the target.
+Pair = tuple[str, float, float]
 #: Bars beyond that many are for the table.
 MOST_BARS = 15
 #: A name beside a plot is cut to so many characters.
@@ -126,10 +129,12 @@ def weights(name: str, title: str, bars: Sequence[Bar]) -> Markup:
     most = max((each.count for each in bars), default=1)
     high = Scale(low=0.0, high=math.log10(most) + 0.35, start=bottom, end=top)
     step = (_RIGHT - left) / max(len(bars), 1)
+    every = math.ceil(len(bars) / 14)
     parts = [_powers_of_ten(high, most, left)]
     for index, each in enumerate(bars):
-        x, words = left + step * index, "0" if each.high == 0.0 else tick(each.low)
-        parts.append(text(x + step / 2, bottom + 17, words, "tick middle"))
+        x = left + step * index
+        if index % every == 0:
+            parts.append(text(x + step / 2, bottom + 17, _power(each.low), "tick middle"))
         if each.count:
             # Lines of one round start .15 above the base, so that one round has a height.
             y = high(math.log10(each.count) + 0.15)
@@ -138,6 +143,10 @@ def weights(name: str, title: str, bars: Sequence[Bar]) -> Markup:
     parts.append(text((left + _RIGHT) / 2, bottom + 37, "weight, from this to twice as much", "label middle"))
     said = "; ".join(f"{each.count:,} of {each.low:g} to {each.high:g}" for each in bars if each.count)
     return frame(name, title, said, bottom + 46, parts)
+
+
+def _power(weight: float) -> str:
+    return f"1/{1.0 / weight:,.0f}" if 0.0 < weight < 1.0 else tick(weight)
 
 
 def _powers_of_ten(high: Scale, most: int, left: float) -> Markup:
@@ -166,21 +175,34 @@ def calibration(name: str, title: str, found: Sequence[Expected]) -> Markup:
 
 
 def shares(name: str, title: str, breakdown: Breakdown) -> Markup:
-    """How often the log and the target choose each group: two bars for each."""
-    groups = breakdown.groups[:MOST_BARS]
-    left, top = _room([group.name for group in groups]), 30
-    most = max((max(group.logged_share, group.target_share) for group in groups), default=1.0)
-    scale = Scale(low=0.0, high=most * 1.02 or 1.0, start=left, end=_RIGHT)
-    bottom = top + 34 * max(len(groups), 1)
-    parts = [below(scale, top, bottom, "share of rounds", lambda share: f"{100 * share:g} %"), _key(left)]
-    for index, group in enumerate(groups):
+    """How often the log and the target choose each group."""
+    pairs = [(group.name, group.logged_share, group.target_share) for group in breakdown.groups]
+    return _pairs(name, title, pairs, "share of rounds", lambda share: f"{100 * share:g} %")
+
+
+def earnings(name: str, title: str, breakdown: Breakdown) -> Markup:
+    """What a round of each group earned in the log, and would have earned under the target (by IPS)."""
+    groups = [group for group in breakdown.groups if group.rounds]
+    pairs = [(group.name, group.mean_reward or 0.0, earned(group)) for group in groups]
+    return _pairs(name, title, pairs, "mean reward of a round", tick)
+
+
+def _pairs(name: str, title: str, pairs: Sequence[Pair], unit: str, write: Writer) -> Markup:
+    # Two bars for each: of the log and of the target.
+    pairs = pairs[:MOST_BARS]
+    left, top = _room([pair[0] for pair in pairs]), 30
+    scale = Scale.around([0.0, *(end for pair in pairs for end in pair[1:])], left, _RIGHT, margin=0.0)
+    bottom = top + 34 * max(len(pairs), 1)
+    parts = [below(scale, top, bottom, unit, write), _key(left)]
+    for index, (group, logged, target) in enumerate(pairs):
         y = top + 34 * index
-        parts += [
-            text(left - 10, y + 21, cut(group.name, _NAME), "name end"),
-            bar(left, y + 5, scale(group.logged_share) - left, 11, "bar logged"),
-            bar(left, y + 17, scale(group.target_share) - left, 11, "bar"),
-        ]
-    said = "; ".join(f"{g.name}: log {g.logged_share:.1%}, target {g.target_share:.1%}" for g in groups)
+        parts.append(text(left - 10, y + 21, cut(group, _NAME), "name end"))
+        for value, place, look in ((logged, y + 5, "bar logged"), (target, y + 17, "bar")):
+            ends = sorted((scale(0.0), scale(value)))
+            parts.append(bar(ends[0], place, ends[1] - ends[0], 11, look))
+    said = "; ".join(
+        f"{group}: log {short(logged)}, target {short(target)}" for group, logged, target in pairs
+    )
     return frame(name, title, said, bottom + 46, parts)
 
 
@@ -200,7 +222,7 @@ def days(name: str, title: str, breakdown: Breakdown) -> Markup:
     groups = [group for group in breakdown.groups if group.rounds and group.mean_reward is not None]
     left, top, bottom = 64, 48, 250
     logged = [group.mean_reward or 0.0 for group in groups]
-    target = [group.contribution / group.logged_share for group in groups]
+    target = [earned(group) for group in groups]
     high = Scale.around([0.0, *logged, *target], bottom, top, margin=0.05)
     step = (_RIGHT - left) / max(len(groups), 1)
     places = [round(left + step * (index + 0.5), 2) for index in range(len(groups))]
@@ -208,7 +230,7 @@ def days(name: str, title: str, breakdown: Breakdown) -> Markup:
     for values, look in ((logged, "logged"), (target, "")):
         points = [(x, high(value)) for x, value in zip(places, values, strict=True)]
         parts.append(path(points, f"course {look}"))
-        parts += [circle(x, y, 3.5, f"dot {look}") for x, y in points] if len(points) <= 60 else []
+        parts += [circle(x, y, 3.5, f"dot {look}") for x, y in points] if len(points) <= 31 else []
     every = max(1, math.ceil(len(groups) / 7))
     named = list(zip(places, groups, strict=True))[::every]
     parts += [text(x, bottom + 17, group.name, "tick middle") for x, group in named]

@@ -9,7 +9,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
+
+from simulations.report.words import printable
 
 WIDTH = 720
 #: Writes a value beside an axis.
@@ -32,7 +34,7 @@ class Scale:
         """With a margin on both sides; values that are all alike get room too."""
         found = list(values) or [0.0, 1.0]
         low, high = min(found), max(found)
-        spare = (high - low) * margin or abs(high) * 0.1 or 1.0
+        spare = (high - low) * margin if high > low else abs(high) * 0.1 or 1.0
         return cls(low=low - spare, high=high + spare, start=start, end=end)
 
     def __call__(self, value: float) -> float:
@@ -75,9 +77,8 @@ def line(x1: float, y1: float, x2: float, y2: float, look: str) -> Markup:
 
 
 def text(x: float, y: float, words: str, look: str) -> Markup:
-    """One line of words; control characters, which XML forbids, are left out."""
-    printable = "".join(letter if letter.isprintable() else " " for letter in words)
-    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(x, y, look, printable)
+    """One line of words."""
+    return Markup('<text x="{}" y="{}" class="{}">{}</text>').format(x, y, look, printable(words))
 
 
 def circle(x: float, y: float, radius: float, look: str) -> Markup:
@@ -108,8 +109,8 @@ def below(scale: Scale, top: float, bottom: float, label: str, write: Writer = t
 
 def beside(scale: Scale, left: float, right: float, label: str) -> Markup:
     """An axis at the left, with lines across; its label stands above."""
-    parts = [line(left, scale(each), right, scale(each), "grid") for each in scale.ticks(5)]
-    parts += [text(left - 8, scale(each) + 4, tick(each), "tick end") for each in scale.ticks(5)]
+    parts = [line(left, scale(each), right, scale(each), "grid") for each in scale.ticks()]
+    parts += [text(left - 8, scale(each) + 4, tick(each), "tick end") for each in scale.ticks()]
     parts.append(text(left - 40, min(scale.start, scale.end) - 14, label, "label"))
     return Markup("").join(parts)
 
@@ -120,5 +121,13 @@ def frame(name: str, title: str, description: str, height: float, parts: Iterabl
         '<svg viewBox="0 0 {} {}" role="img" aria-labelledby="{}-title {}-text">'
         '<title id="{}-title">{}</title><desc id="{}-text">{}</desc>{}</svg>'
     ).format(
-        WIDTH, height, name, name, name, escape(title), name, escape(description), Markup("").join(parts)
+        WIDTH,
+        height,
+        name,
+        name,
+        name,
+        printable(title),
+        name,
+        printable(description),
+        Markup("").join(parts),
     )

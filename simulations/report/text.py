@@ -14,7 +14,7 @@ from rich.text import Text
 
 from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
 from simulations.report import Estimate, Report
-from simulations.report.words import check_state, figure, lines, p_value, percent, places, short
+from simulations.report.words import check_state, figure, lines, p_value, percent, places, printable, rows
 
 _COLOURS = {"better": "green", "worse": "red", "no difference shown": "blue", "insufficient support": "red"}
 _STATES = {"good": "[green]ok[/]", "doubtful": "[yellow]look[/]", "bad": "[bold red]bad[/]", "known": ""}
@@ -43,14 +43,19 @@ def to_text(report: Report, width: int = 100) -> str:
     return written.getvalue()
 
 
+def _text(words: str, style: str = "") -> Text:
+    # Not as rich's markup, and without a log's control characters.
+    return Text(printable(words), style)
+
+
 def _verdict(report: Report) -> RenderableType:
     verdict = report.verdict
-    parts: list[RenderableType] = [Text(verdict.sentence, style="bold")]
-    parts += [Text(f"• {reason}") for reason in verdict.reasons]
-    parts += [Text(f"Warning: {warning}", style="yellow") for warning in verdict.warnings]
+    parts: list[RenderableType] = [_text(verdict.sentence, style="bold")]
+    parts += [_text(f"• {reason}") for reason in verdict.reasons]
+    parts += [_text(f"Warning: {warning}", style="yellow") for warning in verdict.warnings]
     return Panel(
         Group(*parts),
-        title=Text(verdict.outcome.upper(), style="bold"),
+        title=_text(verdict.outcome.upper(), style="bold"),
         title_align="left",
         border_style=_COLOURS[verdict.outcome],
         box=box.HEAVY if verdict.refused else box.ROUNDED,
@@ -69,7 +74,7 @@ def _facts(report: Report) -> RenderableType:
         ("Rows left out", left_out or "none"),
         ("Intervals", f"{percent(report.level)}; the verdict is decided by {report.primary}"),
     ):
-        grid.add_row(Text(name, style="dim"), Text(value))
+        grid.add_row(_text(name, style="dim"), _text(value))
     return Padding(grid, (1, 2))
 
 
@@ -82,7 +87,7 @@ def _tables(report: Report) -> list[tuple[str, Sequence[Estimate]]]:
 
 
 def _table(title: str, *columns: str, names: int = 1) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=_text(title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index < names else "right", overflow="fold")
     return table
@@ -97,10 +102,10 @@ def _estimates(title: str, estimates: Sequence[Estimate], *, refused: bool) -> R
         numbers = (each.value, each.standard_error, each.low, each.high)
         look = "strike dim" if refused else ""
         cells = [
-            Text(f"({figure(number, digits)})" if refused else figure(number, digits), look)
+            _text(f"({figure(number, digits)})" if refused else figure(number, digits), look)
             for number in numbers
         ]
-        table.add_row(Text(each.estimator), *cells, Text("; ".join(filter(None, (each.method, each.note)))))
+        table.add_row(_text(each.estimator), *cells, _text("; ".join(filter(None, (each.method, each.note)))))
     return table
 
 
@@ -117,7 +122,7 @@ def _checks(found: Diagnosis) -> RenderableType:
     )
     for check in found.checks:
         state = _STATES[check_state(check.p_value, check.off)]
-        table.add_row(check.name, Text(check.finding), p_value(check.p_value), state)
+        table.add_row(check.name, _text(check.finding), p_value(check.p_value), state)
     return table
 
 
@@ -127,15 +132,11 @@ def _breakdowns(found: Diagnosis) -> list[tuple[str, Breakdown]]:
 
 
 def _groups(title: str, breakdown: Breakdown, *, refused: bool) -> RenderableType:
-    if refused:
-        title = f"NOT USABLE: {title}"
     columns = ("rounds", "log's share", "target's share", "mean reward", "mean weight", "adds to the value")
-    table = _table(title, "", *columns)
-    rest = [breakdown.other] if breakdown.other else []
-    for group in [*breakdown.groups[:MOST_GROUPS], *rest]:
-        numbers = short(group.mean_reward), short(group.mean_weight), short(group.contribution)
-        shares = percent(group.logged_share), percent(group.target_share)
-        table.add_row(Text(group.name), f"{group.rounds:,}", *shares, *numbers)
+    table = _table(f"NOT USABLE: {title}" if refused else title, "", *columns)
+    for row in rows(breakdown, MOST_GROUPS, latest=title == "By day"):
+        added = _text(f"({row.contribution})", "strike dim") if refused else row.contribution
+        table.add_row(_text(row.name), *row[1:-1], added)
     if len(breakdown.groups) > MOST_GROUPS:
         table.caption = f"{len(breakdown.groups) - MOST_GROUPS:,} more are in the page and in the JSON."
     return table

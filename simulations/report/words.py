@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from simulations.diagnostics.diagnosis import Diagnosis
+from simulations.diagnostics.diagnosis import Breakdown, Diagnosis, Group
 from simulations.report import Estimate
 from simulations.verdict import ALPHA, FEW_EFFECTIVE, FEWEST_EFFECTIVE, NO_MEAN, TOLERATED, TOP_TEN
 
@@ -23,6 +23,15 @@ class Line(NamedTuple):
     expected: str
     #: "known": there is nothing it should be.
     state: State
+
+
+def printable(words: str) -> str:
+    """Names from a log must not move a terminal's cursor, nor break XML.
+
+    >>> printable("a\x1b[2Jb")
+    'a [2Jb'
+    """
+    return "".join(letter if letter.isprintable() else " " for letter in words)
 
 
 def figure(value: float | None, places: int) -> str:
@@ -59,14 +68,60 @@ def percent(share: float | None) -> str:
 
 
 def places(estimates: Iterable[Estimate]) -> int:
-    """Decimal places that show two figures of the narrowest interval, at most 8.
+    """Decimal places that show two figures of half the narrowest interval, at most 8.
 
     >>> places([Estimate(estimator="ips", value=0.1, low=0.05, high=0.15, method="")])
-    2
+    3
     """
-    widths = [each.high - each.low for each in estimates if each.high is not None and each.low is not None]
+    widths = [
+        (each.high - each.low) / 2 for each in estimates if each.high is not None and each.low is not None
+    ]
     narrowest = min((width for width in widths if width > 0.0), default=0.01)
     return min(max(1 - math.floor(math.log10(narrowest)), 0), 8)
+
+
+class Row(NamedTuple):
+    """A group of a breakdown, each column with as many decimal places as its largest number needs."""
+
+    name: str
+    rounds: str
+    logged_share: str
+    target_share: str
+    mean_reward: str
+    mean_weight: str
+    contribution: str
+
+
+def rows(breakdown: Breakdown, most: int, *, latest: bool = False) -> list[Row]:
+    """The first so many groups, or the last, then the others that were not kept."""
+    groups = breakdown.groups[-most:] if latest else breakdown.groups[:most]
+    groups = groups + ([breakdown.other] if breakdown.other else [])
+    rewards = _column([group.mean_reward for group in groups])
+    weights = _column([group.mean_weight for group in groups])
+    contributions = _column([group.contribution for group in groups])
+    shares = [(f"{100 * group.logged_share:.1f} %", f"{100 * group.target_share:.1f} %") for group in groups]
+    return [
+        Row(group.name, f"{group.rounds:,}", *share, reward, weight, contribution)
+        for group, share, reward, weight, contribution in zip(
+            groups, shares, rewards, weights, contributions, strict=True
+        )
+    ]
+
+
+def _column(numbers: Sequence[float | None]) -> list[str]:
+    largest = max((abs(number) for number in numbers if number), default=1.0)
+    fixed = min(max(2 - math.floor(math.log10(largest)), 0), 8)
+    return [figure(number, fixed) for number in numbers]
+
+
+def of_subjects(breakdown: Breakdown) -> bool:
+    """Do groups contain whole rounds, so that log and target cannot differ in how often they choose them?"""
+    return all(abs(group.logged_share - group.target_share) < 1e-9 for group in breakdown.groups)
+
+
+def earned(group: Group) -> float:
+    """By IPS, what a round of a group of subjects, or of a day, would have earned under the target."""
+    return group.contribution / group.logged_share
 
 
 def lines(found: Diagnosis) -> list[Line]:
