@@ -87,6 +87,21 @@ async def served_policy(connection: Connection, bandit: Bandit, model_version: i
     return VwPolicy(loaded, settings.exploration, model.learned)
 
 
+async def saved_policy(database: Database, bandit_key: str, model_version: int) -> tuple[VwPolicy, datetime]:
+    """The policy of a published version under the configuration it was learned by, and when that was.
+
+    It has learned nothing of decisions that were made after that.
+
+    Raises:
+        NotFoundError: no such bandit or version.
+        ModelRefusedError: its bytes are not kept, or not what they were.
+    """
+    async with database.snapshot() as connection:
+        model = await models.lineage(connection, bandit_key, model_version)
+        bandit = await bandits.get(connection, bandit_key, config_version=model.config_version)
+        return await served_policy(connection, bandit, model_version), model.created_at
+
+
 async def outdated(database: Database, servings: Iterable[Serving]) -> list[str]:
     """Keys of those bandits of which there is a newer configuration or model; one question for all."""
     held = {

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bandit import history
+from bandit import serving
 from bandit.errors import InvalidInputError
 from bandit.settings import Settings
 from cli.errors import clean_exit, laboratory
@@ -21,7 +21,6 @@ from cli.service import DataDir, prepared, with_database
 if TYPE_CHECKING:
     from simulations.logs.rows import Log
     from simulations.policies import Target
-    from simulations.report import Report
 
 LogFile = Annotated[
     Path | None, typer.Argument(metavar="[LOG]", help="Parquet, dsjson or CSV.", show_default=False)
@@ -47,14 +46,19 @@ Estimators = Annotated[
 ]  # fmt: skip
 Level = Annotated[float, typer.Option(help="Confidence level.", min=0.5, max=0.9999)]
 LearnFirst = Annotated[
-    float, typer.Option(help="Share of the rounds that are learned from before any is evaluated.", min=0.0, max=0.99)
+    float,
+    typer.Option(
+        help="Share of the rounds that are learned from before any is evaluated.", min=0.0, max=0.99
+    ),
 ]
 Exclude = Annotated[
     bool, typer.Option("--exclude-bad-rows", help="Leave out, and count, rows that cannot be used.")
 ]
 Loggers = Annotated[
     list[str] | None,
-    typer.Option("--logger", help="NAME=POLICY of everyone who logged, for balanced_ips.", show_default=False),
+    typer.Option(
+        "--logger", help="NAME=POLICY of everyone who logged, for balanced_ips.", show_default=False
+    ),
 ]
 ColumnMap = Annotated[
     list[str] | None,
@@ -62,12 +66,20 @@ ColumnMap = Annotated[
 ]
 RewardRange = Annotated[
     tuple[float, float] | None,
-    typer.Option(help="Lowest and highest reward possible. Default: what the log says, or holds.", show_default=False),
+    typer.Option(
+        help="Lowest and highest reward possible. Default: what the log says, or holds.", show_default=False
+    ),
 ]
-Reward = Annotated[str | None, typer.Option(help="Of hillstrom: visit, conversion, spend.", show_default=False)]
-Since = Annotated[datetime | None, typer.Option(help="With --bandit: decisions from then on.", show_default=False)]
+Reward = Annotated[
+    str | None, typer.Option(help="Of hillstrom: visit, conversion, spend.", show_default=False)
+]
+Since = Annotated[
+    datetime | None, typer.Option(help="With --bandit: decisions from then on.", show_default=False)
+]
 Until = Annotated[datetime | None, typer.Option(help="With --bandit: decisions before.", show_default=False)]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the report to this file.", show_default=False)]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the report to this file.", show_default=False)
+]
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write it as a page.", show_default=False)]
 
 
@@ -167,8 +179,8 @@ def _policy(name: str, bandit: str | None, settings: Settings) -> str | Target:
         return name
     if not version.isdecimal():
         raise InvalidInputError(f"--policy: expected model:VERSION with a number, got {name!r}.")
-    saved = with_database(settings, lambda db: history.saved_policy(db, bandit, int(version)))
-    return Static(name, saved.policy, learned_until=saved.created_at)
+    saved, published = with_database(settings, lambda db: serving.saved_policy(db, bandit, int(version)))
+    return Static(name, saved, learned_until=published)
 
 
 def _pairs(option: str, given: list[str] | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ from bandit.errors import InvalidInputError
 from simulations import named
 from simulations.estimators.contract import Estimator
 from simulations.estimators.named import estimator as estimator_named
-from simulations.evidence import Evidence, Plan, Seen
+from simulations.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.intervals import Interval, nothing_known
 from simulations.intervals.choose import interval
 from simulations.intervals.delta import clustered
@@ -51,6 +51,7 @@ def evaluate(
     against: str | Target = "logged",
     estimators: Sequence[str] = ESTIMATORS,
     level: float = 0.95,
+    learn_first: float = 0.0,
     loggers: Mapping[str, str | Target] | None = None,
     exclude: bool = False,
     progress: Progress | None = None,
@@ -58,7 +59,7 @@ def evaluate(
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
     Policies are objects, or names (`simulations.named.FORMS`). The first of the estimators decides the
-    verdict. `loggers` names the policies of a log that several wrote, by the rows' `logger`; balanced IPS
+    verdict. Of the log's first rounds, a share of `learn_first`, policies only learn. `loggers` names the policies of a log that several wrote, by the rows' `logger`; balanced IPS
     needs them. The log is read two to four times, in constant memory.
 
     Raises:
@@ -77,7 +78,7 @@ def evaluate(
     started = time.monotonic()
     with threadpool_limits(1, "blas"):  # its threads wait for each other longer than they work
         scan = usable(total(log, Scan.of, Scan(), progress), exclude=exclude)
-        asked = _Asked(log, scan, target, against, estimators, loggers or {}, progress)
+        asked = _Asked(log, scan, target, against, estimators, learn_first, loggers or {}, progress)
         plan = asked.plan()
         evidence = total(log, plan.evidence, Evidence(), progress)
     return asked.report(plan, evidence, level, time.monotonic() - started)
@@ -93,6 +94,7 @@ class _Asked:
         target: str | Target,
         against: str | Target,
         estimators: Sequence[str],
+        learn_first: float,
         loggers: Mapping[str, str | Target],
         progress: Progress | None,
     ) -> None:
@@ -106,7 +108,14 @@ class _Asked:
         self._estimators = [estimator_named(name) for name in estimators]
         self._primary = estimators[0]
         self._names = {name.partition(":")[0] for name in estimators}
-        self._sequence = _Sequence(self._range, scan.rounds)
+        self._learn_first = int(learn_first * scan.rounds)
+        self._sequence = _Sequence(self._range, scan.rounds - self._learn_first)
+        if isinstance(log, Distributed) and (self._target.learns or self._against.learns or learn_first):
+            raise InvalidInputError(
+                "target: expected policies that do not learn along the log, since the parts of a distributed "
+                "log come in no order; evaluate a saved model version, or read the log on one machine.",
+                target="target",
+            )
 
     def plan(self) -> Plan:
         """What to ask of each chunk; reward models are fitted first."""
@@ -124,6 +133,7 @@ class _Asked:
             robust_models=robust,
             loggers=self._mixture() if "balanced_ips" in self._names else (),
             watch=self._sequence.add if ordered else None,
+            warm_up=WarmUp(self._learn_first),
         )
 
     def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
@@ -261,4 +271,4 @@ def _name(estimator: Estimator) -> str:
 
 
 def _left_out(rounds: int) -> dict[str, int]:
-    return {"the policy may have learned from it": rounds} if rounds else {}
+    return {"learned before the evaluation": rounds} if rounds else {}

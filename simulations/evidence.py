@@ -64,6 +64,24 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class WarmUp:
+    """The first rounds of a log, from which policies learn before they are evaluated.
+
+    >>> warm_up = WarmUp(150)
+    >>> [warm_up.take(100), warm_up.take(100), warm_up.take(100)]
+    [100, 50, 0]
+    """
+
+    def __init__(self, rounds: int) -> None:
+        self._left = rounds
+
+    def take(self, rounds: int) -> int:
+        """How many of the next rounds belong to it."""
+        taken = min(self._left, rounds)
+        self._left -= taken
+        return taken
+
+
 @dataclass(frozen=True, kw_only=True)
 class Plan:
     """What each chunk of a log is asked; `evidence` is the step of the pass."""
@@ -81,16 +99,18 @@ class Plan:
     loggers: Sequence[tuple[Target, float]] = ()
     #: Told of each chunk's rounds beside target and reference; only where a log is read in its order.
     watch: Callable[[Rounds, Rounds], None] | None = None
+    #: The first rounds, where a log is read in its order, are only learned from.
+    warm_up: WarmUp
 
     def evidence(self, chunk: Chunk) -> Evidence:
         """What these rows say; policies that learn have learned them then."""
-        rows = [row for row in chunk.rows if not self._has_learned(row)]
-        left_out = len(chunk.rows) - len(rows)
-        return (
-            msgspec.structs.replace(self._of(rows), left_out=left_out)
-            if rows
-            else Evidence(left_out=left_out)
-        )
+        rows, skipped = chunk.rows, self.warm_up.take(len(chunk.rows))
+        for row in rows[:skipped]:
+            self.target.distribution(row)
+            self.reference.distribution(row)
+        fresh = [row for row in rows[skipped:] if not self._has_learned(row)]
+        left_out = len(rows) - len(fresh)
+        return msgspec.structs.replace(self._of(fresh) if fresh else Evidence(), left_out=left_out)
 
     def _of(self, rows: Sequence[Logged]) -> Evidence:
         encoded = encode(rows) if self.model or self.robust_models else None

@@ -57,6 +57,8 @@ class OpenBanditLog:
         self._places = {item.action_id: place for place, item in enumerate(items)}
         self._logger = logger
         self._chunk = chunk
+        #: Thompson sampling's whole distributions were not logged.
+        self._pmf = [1.0 / len(items)] * len(items) if logger == "random" else None
 
     @classmethod
     def from_csv(cls, path: Path, item_context: Path | None = None) -> OpenBanditLog:
@@ -104,6 +106,7 @@ class OpenBanditLog:
                     actions=self._items,
                     chosen=self._places.get(str(fields["item_id"]), -1),
                     probability=values.number(fields["propensity_score"]),
+                    pmf=self._pmf,
                     reward=values.number(fields["click"]),
                     logger=self._logger,
                 ),

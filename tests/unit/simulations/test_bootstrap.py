@@ -79,8 +79,12 @@ def test_with_much_data_it_is_the_delta_method(name: str, kind: Kind) -> None:
     rounds = whole(50_000, 3)
     state = Running.of(estimator(name), rounds)
     found = bootstrap(Buckets.of(estimator(name), rounds), kind=kind, resamples=4_000)
-    assert found.low == pytest.approx(state.value - 1.96 * state.standard_error, abs=0.25 * state.standard_error)
-    assert found.high == pytest.approx(state.value + 1.96 * state.standard_error, abs=0.25 * state.standard_error)
+    assert found.low == pytest.approx(
+        state.value - 1.96 * state.standard_error, abs=0.25 * state.standard_error
+    )
+    assert found.high == pytest.approx(
+        state.value + 1.96 * state.standard_error, abs=0.25 * state.standard_error
+    )
 
 
 def test_ratios_are_normalized_anew() -> None:
