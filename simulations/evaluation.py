@@ -59,8 +59,9 @@ def evaluate(
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
     Policies are objects, or names (`simulations.named.FORMS`). The first of the estimators decides the
-    verdict. Of the log's first rounds, a share of `learn_first`, policies only learn. `loggers` names the policies of a log that several wrote, by the rows' `logger`; balanced IPS
-    needs them. The log is read two to four times, in constant memory.
+    verdict. Of the first rounds, a share of `learn_first`, policies only learn. `loggers` names the policies
+    of a log that several wrote, by the rows' `logger`; balanced IPS needs them. The log is read two to four
+    times, in constant memory.
 
     Raises:
         InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log

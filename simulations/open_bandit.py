@@ -1,4 +1,4 @@
-"""The Open Bandit sample: two policies ran side by side, so what we say of one by the other's log can be seen.
+"""The Open Bandit sample: two policies ran side by side, so each shows what the other one's log is worth.
 
 (Saito, Aihara, Matsutani & Narita 2021, arXiv 2008.07146.)
 """
@@ -41,39 +41,35 @@ def evaluate_all(progress: Progress | None = None) -> list[Judged]:
 
 
 def print_all(judged: list[Judged], console: Console) -> None:
-    """A table: our figures, intervals and verdicts beside what really was earned."""
-    table = Table(
-        "campaign", "target, by whose log", Column("clicks a round of its own (Wilson)", justify="right"),
-        Column("estimate", justify="right"), Column("interval", justify="right"), "method", "less the logged",
-        title="Open Bandit sample, 10,000 rounds each: what one policy would earn, by the other one's log",
-    )  # fmt: skip
+    """Our figures, intervals and verdicts beside what really was earned."""
     for one in judged:
-        for index, estimate in enumerate(one.report.estimates):
-            first = index == 0
-            table.add_row(
-                one.campaign if first else "",
-                f"{one.report.target} by {one.report.reference}" if first else "",
-                f"{one.on_policy:.4f} ({_ends(one.on_policy_interval)})" if first else "",
-                f"{estimate.estimator} {estimate.value:.5f}",
-                "-" if estimate.low is None else f"{estimate.low:.5f} to {estimate.high:.5f}",
-                estimate.method,
-                one.report.verdict.outcome if first else "",
-                end_section=index == len(one.report.estimates) - 1,
-            )
-    console.print(table)
-    for one in judged:
-        for warning in (*one.report.verdict.reasons, *one.report.verdict.warnings):
-            console.print(f"{one.campaign}, {one.report.target}: {warning}", style="yellow", highlight=False)
+        report = one.report
+        table = Table(
+            Column("estimator", no_wrap=True),
+            Column("clicks a round", justify="right"),
+            Column("interval", justify="right"),
+            Column("by", no_wrap=True),
+            title=f"campaign {one.campaign}: {report.target} by {report.log}",
+            caption=f"{report.target} less what was logged: {report.verdict.outcome}",
+        )
+        own = _ends(one.on_policy_interval)
+        table.add_row("its own log", f"{one.on_policy:.5f}", own, "wilson", end_section=True)
+        for estimate in report.estimates:
+            ends = "unknown" if estimate.low is None else f"{estimate.low:.5f} to {estimate.high:.5f}"
+            table.add_row(estimate.estimator, f"{estimate.value:.5f}", ends, estimate.method)
+        console.print(table)
+        for warning in report.verdict.warnings:
+            console.print(f"Warning: {warning}", style="yellow", highlight=False)
+        console.print()
 
 
 def _judged(campaign: Campaign, logged_by: LoggedBy, progress: Progress | None) -> Judged:
     other = LOGGED_BY[1 - LOGGED_BY.index(logged_by)]
     own = [row.reward for chunk in OpenBanditLog.sample(other, campaign).chunks() for row in chunk.rows]
+    log = OpenBanditLog.sample(logged_by, campaign)
     return Judged(
         campaign=campaign,
-        report=evaluate(
-            OpenBanditLog.sample(logged_by, campaign), policy(other, campaign), progress=progress
-        ),
+        report=evaluate(log, policy(other, campaign), progress=progress),
         on_policy=sum(own) / len(own),
         on_policy_interval=wilson(int(sum(own)), len(own)),
     )
@@ -85,4 +81,4 @@ def policy(name: LoggedBy, campaign: Campaign) -> Target:
 
 
 def _ends(interval: Interval) -> str:
-    return f"{interval.low:.4f} to {interval.high:.4f}"
+    return f"{interval.low:.5f} to {interval.high:.5f}"

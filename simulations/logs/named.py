@@ -35,8 +35,8 @@ def log_at(
     if suffix in (".dsjson", ".json", ".jsonl"):
         return DsjsonLog(path, reward_range=reward_range)
     raise InvalidInputError(
-        f"log: expected a name that ends in .parquet, .csv, .dsjson or .json, or in one of the last three and "
-        f".gz, got {path.name!r}.",
+        "log: expected a name that ends in .parquet, .csv, .dsjson or .json (and .gz, but for Parquet), got "
+        f"{path.name!r}.",
         target="log",
     )
 
