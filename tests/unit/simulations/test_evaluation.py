@@ -1,0 +1,231 @@
+"""Evaluations of simulated logs, of which the truth is known; and what they refuse."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from msgspec.structs import replace
+
+from bandit.errors import InvalidInputError
+from bandit.policy import FixedPolicy, UniformPolicy
+from bandit.types import Action, PolicySettings
+from simulations import evaluate
+from simulations.environments.catalogue import environment
+from simulations.environments.contract import value
+from simulations.logs.memory import MemoryLog
+from simulations.logs.rows import Logged
+from simulations.policies import Static, TheLogged, uniform
+from simulations.report import Estimate, Report
+from simulations.runs import logged
+
+WORLD = environment("personas")
+ROUNDS = 4_000
+BEST = "deal-of-the-day"
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Logged]:
+    return logged(WORLD, UniformPolicy(), rounds=ROUNDS, seed=3)
+
+
+def log(rows: list[Logged]) -> MemoryLog:
+    return MemoryLog(rows, reward_range=(0.0, 1.0), chunk=700)
+
+
+def by_name(estimates: list[Estimate]) -> dict[str, Estimate]:
+    return {estimate.estimator.partition("(")[0]: estimate for estimate in estimates}
+
+
+def test_every_estimate_is_near_the_truth_and_every_interval_holds_it(rows: list[Logged]) -> None:
+    truth = value(WORLD, FixedPolicy(BEST), ROUNDS, 3)
+    report = evaluate(log(rows), f"fixed:{BEST}")
+    for estimate in report.estimates:
+        assert estimate.value == pytest.approx(truth, abs=0.04)
+        if estimate.estimator != "dm":
+            assert estimate.low is not None
+            assert estimate.high is not None
+            assert estimate.low < truth < estimate.high
+    assert report.verdict.outcome == "better"
+    assert report.primary == "dr"
+    assert report.rounds == ROUNDS
+    assert report.excluded == {}
+
+
+def test_a_reward_model_by_itself_gets_no_interval(rows: list[Logged]) -> None:
+    report = evaluate(log(rows), f"fixed:{BEST}", estimators=["dm"])
+    assert report.estimates[0].value is not None
+    assert report.estimates[0].low is None
+    assert report.verdict.outcome == "insufficient support"
+
+
+def test_the_logged_policy_is_worth_what_it_earned(rows: list[Logged]) -> None:
+    report = evaluate(log(rows), "logged", estimators=["dr", "ips", "snips", "sndr"])
+    mean = sum(row.reward for row in rows) / ROUNDS
+    assert [estimate.value for estimate in report.estimates] == pytest.approx([mean] * 4)
+    assert [estimate.value for estimate in report.differences] == [0.0] * 4
+    assert report.verdict.outcome == "no difference shown"
+
+
+def test_a_policy_against_itself_is_no_different(rows: list[Logged]) -> None:
+    report = evaluate(log(rows), "uniform", against=uniform())
+    assert report.verdict.outcome == "no difference shown"
+    assert {estimate.value for estimate in report.differences} == {0.0}
+
+
+def test_which_of_two_is_the_target_only_turns_the_sign(rows: list[Logged]) -> None:
+    one = evaluate(log(rows), f"fixed:{BEST}", against="fixed:bestsellers")
+    other = evaluate(log(rows), "fixed:bestsellers", against=f"fixed:{BEST}")
+    assert (one.verdict.outcome, other.verdict.outcome) in {("better", "worse"), ("no difference shown",) * 2}
+    for forth, back in zip(one.differences, other.differences, strict=True):
+        assert forth.value == pytest.approx(-(back.value or 0.0))
+
+
+def test_chunks_of_any_size_give_the_same_report_to_the_last_bit(rows: list[Logged]) -> None:
+    def report(chunk: int) -> Report:
+        found = evaluate(
+            MemoryLog(rows, reward_range=(0.0, 1.0), chunk=chunk), f"fixed:{BEST}", against="uniform"
+        )
+        return replace(found, seconds=0.0, sequence=None)
+
+    assert report(100) == report(1_999) == report(ROUNDS)
+
+
+def test_what_learns_is_better_once_it_has_learned(rows: list[Logged]) -> None:
+    whole = evaluate(log(rows), "default", against="uniform", estimators=["snips"])
+    later = evaluate(log(rows), "default", against="uniform", estimators=["snips"], learn_first=0.5)
+    assert whole.verdict.outcome == later.verdict.outcome == "better"
+    assert later.rounds == ROUNDS // 2
+    assert later.excluded == {"learned before the evaluation": ROUNDS // 2}
+    assert (later.differences[0].value or 0.0) > (whole.differences[0].value or 0.0)
+
+
+def test_a_saved_policy_is_not_judged_by_what_it_may_have_learned(rows: list[Logged]) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    timed = [replace(row, decided_at=noon + timedelta(seconds=row.row)) for row in rows]
+    saved = Static("model:1", FixedPolicy(BEST), learned_until=noon + timedelta(seconds=1_000))
+    report = evaluate(log(timed), saved)
+    assert report.rounds == ROUNDS - 1_000
+    assert report.excluded == {"learned before the evaluation": 1_000}
+    untimed = [replace(row, decided_at=None) for row in rows]
+    refused = evaluate(log(untimed), saved)
+    assert refused.rounds == 0
+    assert refused.verdict.outcome == "insufficient support", "nobody knows when they were decided"
+
+
+def test_rows_that_cannot_be_used_are_refused_or_counted(rows: list[Logged]) -> None:
+    bad = [
+        *rows[:1_000],
+        replace(rows[1_000], probability=0.0),
+        replace(rows[1_001], probability=1.5),
+        replace(rows[1_002], reward=float("nan")),
+        replace(rows[1_003], pmf=[0.5, 0.4, 0.0, 0.0, 0.0]),
+        replace(rows[1_004], chosen=9),
+    ]
+    with pytest.raises(InvalidInputError, match=r"5 of 1,005 rows cannot be used.*\(1005\)") as refused:
+        evaluate(log(bad), "uniform")
+    assert "probability above one: 1 row (1002)" in refused.value.message
+    report = evaluate(log(bad), "uniform", exclude=True)
+    assert report.rounds == 1_000
+    assert sum(report.excluded.values()) == 5
+    assert len(report.excluded) == 5
+
+
+def test_an_empty_log_says_so() -> None:
+    with pytest.raises(InvalidInputError, match="expected rounds in the log, got none"):
+        evaluate(log([]), "uniform")
+
+
+def test_subjects_with_many_rounds_widen_the_intervals(rows: list[Logged]) -> None:
+    alone = evaluate(log(rows), f"fixed:{BEST}")
+    copied = [
+        replace(row, row=5 * row.row + copy, decision_id=f"{row.row}-{copy}", subject=f"subject-{row.row}")
+        for row in rows[:800]
+        for copy in range(5)
+    ]
+    together = evaluate(log(copied), f"fixed:{BEST}")
+    once = evaluate(log(rows[:800]), f"fixed:{BEST}")
+    assert "by subject" in together.estimates[1].method
+    assert "by subject" not in alone.estimates[1].method
+    widths = [
+        (report.estimates[1].high or 0.0) - (report.estimates[1].low or 0.0) for report in (together, once)
+    ]
+    assert widths[0] == pytest.approx(widths[1], rel=0.15), "five copies of a subject tell no more than one"
+
+
+def test_every_estimator_that_a_log_allows(rows: list[Logged]) -> None:
+    names = ["dr", "ips", "clipped_ips", "snips", "dm", "clipped_dr", "sndr", "switch_dr", "dros", "sg_ips"]
+    more = ["sg_dr", "mrdr", "mips", "balanced_ips", "replay"]
+    report = evaluate(log(rows), f"fixed:{BEST}", estimators=names + more, loggers={"": "uniform"})
+    truth = value(WORLD, FixedPolicy(BEST), ROUNDS, 3)
+    assert list(by_name(report.estimates)) == names + more
+    for estimate in report.estimates:
+        assert estimate.value == pytest.approx(truth, abs=0.05)
+
+
+def test_balanced_weights_use_what_both_loggers_wrote() -> None:
+    """One logger hardly ever shows the target's action; the other one always does."""
+    skewed = Static("skewed", _Skewed())
+    one = logged(WORLD, _Skewed(), rounds=2_000, seed=5, logger="skewed")
+    two = [
+        replace(row, decision_id=f"u{row.row}", row=2_000 + row.row)
+        for row in logged(WORLD, UniformPolicy(), rounds=2_000, seed=6, logger="uniform")
+    ]
+    both = log([*one, *two])
+    report = evaluate(
+        both, "fixed:bestsellers", estimators=["ips", "balanced_ips"],
+        loggers={"skewed": skewed, "uniform": "uniform"},
+    )  # fmt: skip
+    plain, balanced = report.estimates
+    assert (balanced.standard_error or 1.0) < 0.5 * (plain.standard_error or 0.0)
+    truth = value(WORLD, FixedPolicy("bestsellers"), 2_000, 5)
+    assert balanced.value == pytest.approx(truth, abs=0.03)
+    with pytest.raises(InvalidInputError, match="got none for uniform"):
+        evaluate(both, "uniform", estimators=["balanced_ips"], loggers={"skewed": skewed})
+
+
+class _Skewed:
+    def distribution(self, context: dict[str, object], actions: list[Action]) -> list[float]:  # noqa: ARG002
+        return [
+            0.02 if action.action_id == "bestsellers" else 0.98 / (len(actions) - 1) for action in actions
+        ]
+
+
+def test_a_log_of_a_policy_that_learned_is_evaluated_too() -> None:
+    rows = logged(WORLD, PolicySettings(), rounds=ROUNDS, seed=4)
+    truth = value(WORLD, UniformPolicy(), ROUNDS, 4)
+    report = evaluate(log(rows), "uniform")
+    assert report.estimates[0].low is not None
+    assert report.estimates[0].high is not None
+    assert report.estimates[0].low < truth < report.estimates[0].high
+    assert report.verdict.outcome == "worse"
+
+
+def test_broken_propensities_get_no_number_without_a_warning(rows: list[Logged]) -> None:
+    broken = [replace(row, probability=0.4, pmf=None) for row in rows]
+    report = evaluate(log(broken), f"fixed:{BEST}")
+    assert report.verdict.outcome == "insufficient support"
+    assert all(estimate.warning for estimate in [*report.estimates, *report.differences])
+
+
+def test_rewards_of_any_range_scale_all_that_is_said(rows: list[Logged]) -> None:
+    dollars = MemoryLog([replace(row, reward=20.0 * row.reward - 5.0) for row in rows])
+    one, other = evaluate(log(rows), f"fixed:{BEST}"), evaluate(dollars, f"fixed:{BEST}")
+    for plain, scaled in zip(one.differences, other.differences, strict=True):
+        if plain.estimator in {"dr", "snips", "sndr"}:
+            assert scaled.value == pytest.approx(20.0 * (plain.value or 0.0), rel=1e-6)
+
+
+def test_the_confidence_sequence_narrows_and_ends_around_the_truth(rows: list[Logged]) -> None:
+    report = evaluate(log(rows), f"fixed:{BEST}")
+    assert report.sequence is not None
+    peeks = report.sequence.peeks
+    truth = value(WORLD, FixedPolicy(BEST), ROUNDS, 3) - value(WORLD, UniformPolicy(), ROUNDS, 3)
+    assert peeks[-1].rounds == ROUNDS
+    assert peeks[-1].low < truth < peeks[-1].high
+    assert peeks[-1].high - peeks[-1].low < 0.4 * (peeks[5].high - peeks[5].low)
+
+
+def test_a_reference_may_be_given_as_an_object(rows: list[Logged]) -> None:
+    one, other = evaluate(log(rows), "uniform"), evaluate(log(rows), "uniform", against=TheLogged())
+    assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
