@@ -30,6 +30,8 @@ class Form(Protocol):
 
 #: From so many equal rewards on, the delta method covers as well, and is symmetric as the normal is.
 ENOUGH = 200.0
+#: A variance as small, beside that of the rewards' part, is none: the same reward came in every round.
+_ROUNDING = 1e-12
 
 
 def interval(
@@ -64,9 +66,10 @@ def interval(
         known = error > 0.0 or rewarded.covered > 0  # two policies that agree wherever either has weight
         return by_delta if known else nothing_known(level)
     count = effective_count(raised.total + lowered.total, raised.squares + lowered.squares)
-    if count >= ENOUGH and error > 0.0:
+    varies = (error * running.count) ** 2 > _ROUNDING * (raised.squares + lowered.squares)
+    if count >= ENOUGH and varies:
         return by_delta
-    return _of_rare(running, raised, lowered, error, level)
+    return _of_rare(running, raised, lowered, error if varies else 0.0, level)
 
 
 def _of_rare(running: Running, raised: Side, lowered: Side, error: float, level: float) -> Interval:

@@ -135,11 +135,10 @@ def surplus(world: World) -> Surplus:
 
 def bounded(world: World, rounds: Rounds, others: Rounds) -> tuple[Rounds, Rounds]:
     """With the largest weights, here of any context."""
-    weights = [float((policy / world.logging).max()) for policy in (world.target, world.other)]
-    return tuple(
-        replace(given, largest_weight=np.full(len(given), weight))
-        for given, weight in zip((rounds, others), weights, strict=True)
+    first, second = (
+        np.full(ROUNDS, (policy / world.logging).max()) for policy in (world.target, world.other)
     )
+    return replace(rounds, largest_weight=first), replace(others, largest_weight=second)
 
 
 @pytest.mark.parametrize(("rate", "most"), [(0.01, 2.2), (0.05, 2.0), (0.5, 1.9)])
