@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild slow faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild slow statistical faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -22,6 +22,10 @@ types: $(VENV)/.dev
 # What takes minutes: 200,000 decisions through one process, a thousand trained bandits in another.
 slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow -s
+
+# Whether 95 % intervals cover 95 %, in thousands of simulated logs; docs/intervals.md holds the figures.
+statistical: $(VENV)/.dev
+	$(BIN)/pytest -m statistical tests/statistical -s
 
 # Twenty kills of learner, API workers, PostgreSQL and network under load; SEGBANDIT_FAULTS_SEED=7 for others.
 faults: $(VENV)/.dev

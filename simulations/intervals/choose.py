@@ -11,15 +11,27 @@ from __future__ import annotations
 
 import math
 from statistics import NormalDist
+from typing import Protocol
 
 from simulations.estimators.contract import Running
 from simulations.intervals import Interval, check_level, nothing_known
 from simulations.intervals.delta import delta
-from simulations.intervals.gamma import effective_count, gamma
+from simulations.intervals.gamma import effective_count, jeffreys, mid_p
 from simulations.intervals.rewarded import MANY, Rewarded, Side
+
+
+class Form(Protocol):
+    """`mid_p` or `jeffreys`."""
+
+    def __call__(self, total: float, squares: float, step: float, *, level: float) -> tuple[float, float]:
+        """See there."""
+        ...
+
 
 #: From so many equal rewards on, the delta method covers as well, and is symmetric as the normal is.
 ENOUGH = 200.0
+#: A variance as small, beside that of the rewards' part, is none: the same reward came in every round.
+_ROUNDING = 1e-12
 
 
 def interval(
@@ -54,15 +66,18 @@ def interval(
         known = error > 0.0 or rewarded.covered > 0  # two policies that agree wherever either has weight
         return by_delta if known else nothing_known(level)
     count = effective_count(raised.total + lowered.total, raised.squares + lowered.squares)
-    if count >= ENOUGH and error > 0.0:
+    varies = (error * running.count) ** 2 > _ROUNDING * (raised.squares + lowered.squares)
+    if count >= ENOUGH and varies:
         return by_delta
-    return _of_rare(running, raised, lowered, error, level)
+    return _of_rare(running, raised, lowered, error if varies else 0.0, level)
 
 
 def _of_rare(running: Running, raised: Side, lowered: Side, error: float, level: float) -> Interval:
     count, value = running.count, running.value
-    raised_below, raised_above = _distances(raised, level)
-    lowered_below, lowered_above = _distances(lowered, level)
+    # Joined, two mid-p forms would cover too often: .977 where Jeffreys' cover .966.
+    form = jeffreys if raised.step and lowered.step else mid_p
+    raised_below, raised_above = _distances(raised, form, level)
+    lowered_below, lowered_above = _distances(lowered, form, level)
     below, above = math.hypot(raised_below, lowered_above), math.hypot(raised_above, lowered_below)
     own = raised.squares + lowered.squares
     rest = (error * count) ** 2 - own
@@ -77,8 +92,8 @@ def _of_rare(running: Running, raised: Side, lowered: Side, error: float, level:
     )
 
 
-def _distances(side: Side, level: float) -> tuple[float, float]:
+def _distances(side: Side, form: Form, level: float) -> tuple[float, float]:
     if not side.step:
         return 0.0, 0.0
-    low, high = gamma(side.total, side.squares, side.step, level=level)
+    low, high = form(side.total, side.squares, side.step, level=level)
     return max(side.total - low, 0.0), max(high - side.total, 0.0)

@@ -1,14 +1,13 @@
-"""A weighted sum of counts, such as weights times clicks: gamma intervals, in mid-p form.
+"""A weighted sum of counts, such as weights times clicks: gamma intervals, in mid-p form and in Jeffreys'.
 
 M. P. Fay & E. J. Feuer, "Confidence intervals for directly standardized rates", Statistics in Medicine 16
 (1997), 791-801; M. P. Fay & S. Kim, "Confidence intervals for directly standardized rates using mid-p gamma
 intervals", Biometrical Journal 59 (2017), 377-387. With equal weights these are the mid-p intervals of a
-Poisson mean; they keep their level with three clicks as with three thousand.
+Poisson mean; they keep their level with three clicks as with three thousand. Jeffreys' form, one gamma
+distribution with half an event added, is narrower (Brown, Cai & DasGupta 2003, Statistica Sinica 13, 19-49).
 """
 
 from __future__ import annotations
-
-import math
 
 from scipy.optimize import brentq
 from scipy.special import gammainc, gammaincinv
@@ -16,7 +15,7 @@ from scipy.special import gammainc, gammaincinv
 from simulations.intervals import check_level
 
 
-def gamma(total: float, squares: float, step: float, *, level: float = 0.95) -> tuple[float, float]:
+def mid_p(total: float, squares: float, step: float, *, level: float = 0.95) -> tuple[float, float]:
     """The lowest and highest credible expectation of a sum of positive parts, each of a rare event.
 
     `total` is the sum of the parts, `squares` that of their squares; `step` > 0 is how much one event more
@@ -26,10 +25,10 @@ def gamma(total: float, squares: float, step: float, *, level: float = 0.95) -> 
     Raises:
         InvalidInputError: `level` not in (0, 1).
 
-    >>> low, high = gamma(10.0, 10.0, 1.0)  # ten events: Poisson, exact mid-p 5.08 to 17.8
+    >>> low, high = mid_p(10.0, 10.0, 1.0)  # ten events: Poisson, exact mid-p 5.08 to 17.8
     >>> round(low, 2), round(high, 2)
     (5.08, 17.82)
-    >>> round(gamma(0.0, 0.0, 1.0)[1], 2)  # none: -log(.05), Hanley's rule of three
+    >>> round(mid_p(0.0, 0.0, 1.0)[1], 2)  # none: -log(.05), Hanley's rule of three
     3.0
     """
     check_level(level)
@@ -49,6 +48,21 @@ def gamma(total: float, squares: float, step: float, *, level: float = 0.95) -> 
     return quantile(tail), quantile(1.0 - tail)
 
 
+def jeffreys(total: float, squares: float, step: float, *, level: float = 0.95) -> tuple[float, float]:
+    """The same from one gamma distribution; for sums of which a difference is made, see `choose`.
+
+    Raises:
+        InvalidInputError: `level` not in (0, 1).
+
+    >>> low, high = jeffreys(10.0, 10.0, 1.0)
+    >>> round(low, 2), round(high, 2)
+    (5.14, 17.74)
+    """
+    check_level(level)
+    tail, more, more_squares = (1.0 - level) / 2.0, total + step / 2.0, squares + step * step / 2.0
+    return _quantile(tail, more, more_squares), _quantile(1.0 - tail, more, more_squares)
+
+
 def effective_count(total: float, squares: float) -> float:
     """How many equal parts would vary like these, as a share of their sum (Kish): no more than there are.
 
@@ -64,5 +78,4 @@ def _cumulative(mean: float, total: float, squares: float) -> float:
 
 
 def _quantile(share: float, total: float, squares: float) -> float:
-    found = float(gammaincinv(total * total / squares, share)) * squares / total
-    return found if math.isfinite(found) else total
+    return float(gammaincinv(total * total / squares, share)) * squares / total

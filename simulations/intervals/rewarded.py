@@ -25,17 +25,19 @@ MANY = 10_000
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """What rewards of 1 would have added in all rounds in which they would have pulled to one side."""
 
-    #: Exact sums, of each column, and of the squares and cubes of their sum.
+    #: Exact sums: of what each column receives; of the sizes of the pulls, their squares and their cubes.
     sums: tuple[int, ...]
+    pulls: int
     squares: int
     cubes: int
 
     @classmethod
     def of(cls, effects: Sequence[Floats], pull: Floats) -> Reach:
-        """Of columns (n,) and the sizes of what they add together (n,), 0 in rounds that do not count."""
+        """Of what columns receive (n,) and the sizes of the pulls (n,), 0 in rounds that do not count."""
         counted = pull > 0.0
         return cls(
             sums=tuple(exact_sum(np.where(counted, effect, 0.0)) for effect in effects),
+            pulls=exact_sum(pull),
             squares=exact_sum(pull**2),
             cubes=exact_sum(pull**3),
         )
@@ -43,12 +45,13 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def none(cls, columns: int) -> Reach:
         """Of no rounds."""
-        return cls(sums=(0,) * columns, squares=0, cubes=0)
+        return cls(sums=(0,) * columns, pulls=0, squares=0, cubes=0)
 
     def __add__(self, other: Reach) -> Reach:
         """Of the rounds of both."""
         return Reach(
             sums=tuple(a + b for a, b in zip(self.sums, other.sums, strict=True)),
+            pulls=self.pulls + other.pulls,
             squares=self.squares + other.squares,
             cubes=self.cubes + other.cubes,
         )
@@ -57,11 +60,9 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
         """How much one reward of 1 more would move n times the estimate: the typical size of what varies."""
         if not self.squares:
             return 0.0
-        sums = np.array([number(total) for total in self.sums])
-        together = float(np.abs(sums).sum())
-        # The gradient tells how far a column moves the estimate; weighed by what each column receives.
-        scale = abs(float(gradient @ sums)) / together if together else 0.0
-        return scale * number(self.cubes) / number(self.squares)
+        received = abs(float(gradient @ np.array([number(total) for total in self.sums])))
+        # Pulls are counted as if means were 1; the gradient tells how far they really move the estimate.
+        return received / number(self.pulls) * number(self.cubes) / number(self.squares)
 
 
 class Side(NamedTuple):

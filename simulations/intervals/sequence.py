@@ -22,7 +22,7 @@ from simulations.intervals.betting import NOTHING_BET, Capital, Game, lowest_sum
 from simulations.rounds import Rounds
 
 #: A weight may exceed the largest by rounding.
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 _UNBOUNDED = 1e300
 
 
@@ -70,21 +70,26 @@ class ValueSequence(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InvalidInputError: a reward not in [0, 1], a weight above the largest, a guess not in its bounds.
         """
-        largest = largest_weights(rounds)
-        earned = rounds.weight * rounds.reward
-        mean = (0.5 + before(self.earned, earned)) / (1.0 + before(self.weight, rounds.weight))
-        mean = np.minimum(mean, 1.0)
-        if guess is None:
-            guess = Guess(logged=mean, target=mean, lowest=mean, highest=mean)
-        _check(guess)
-        for_high = value_game(rounds.reward, rounds.weight, largest, guess, mean)
-        for_low = value_game(1.0 - rounds.reward, rounds.weight, largest, guess.mirrored, 1.0 - mean)
+        for_high, for_low = self.games(rounds, guess)
         return ValueSequence(
             count=self.count + len(rounds),
-            earned=self.earned + float(earned.sum()),
+            earned=self.earned + float((rounds.weight * rounds.reward).sum()),
             weight=self.weight + float(rounds.weight.sum()),
             lower=played(self.lower, for_high),
             upper=played(self.upper, for_low),
+        )
+
+    def games(self, rounds: Rounds, guess: Guess | None = None) -> tuple[Game, Game]:
+        """What `add` plays: on a high value, of rewards r; on a low one, of 1 - r."""
+        largest = largest_weights(rounds)
+        earned = before(self.earned, rounds.weight * rounds.reward)
+        mean = np.minimum((0.5 + earned) / (1.0 + before(self.weight, rounds.weight)), 1.0)
+        if guess is None:
+            guess = Guess(logged=mean, target=mean, lowest=mean, highest=mean)
+        _check(guess)
+        return (
+            value_game(rounds.reward, rounds.weight, largest, guess, mean),
+            value_game(1.0 - rounds.reward, rounds.weight, largest, guess.mirrored, 1.0 - mean),
         )
 
     def interval(self, *, level: float = 0.95) -> Interval:
@@ -121,7 +126,7 @@ def largest_weights(rounds: Rounds) -> Floats:
         InvalidInputError: a weight is larger, or a reward is not in [0, 1].
     """
     largest = np.full(len(rounds), _UNBOUNDED) if rounds.largest_weight is None else rounds.largest_weight
-    excess = rounds.weight > largest * (1.0 + _ROUNDING)
+    excess = rounds.weight > largest * (1.0 + ROUNDING)
     if excess.any():
         bad = int(np.flatnonzero(excess)[0])
         raise InvalidInputError(
@@ -129,14 +134,23 @@ def largest_weights(rounds: Rounds) -> Floats:
             f"index {bad}.",
             target="largest_weight",
         )
-    outside = ~((rounds.reward >= 0.0) & (rounds.reward <= 1.0))
+    check_rewards(rounds)
+    return largest
+
+
+def check_rewards(rounds: Rounds) -> None:
+    """Refuse rewards outside [0, 1].
+
+    Raises:
+        InvalidInputError: naming the first.
+    """
+    outside = (rounds.reward < 0.0) | (rounds.reward > 1.0)
     if outside.any():
         bad = int(np.flatnonzero(outside)[0])
         raise InvalidInputError(
             f"reward: expected numbers in [0, 1], got {rounds.reward[bad]:g} at index {bad}; scale them.",
             target="reward",
         )
-    return largest
 
 
 def before(total: float, numbers: Floats) -> Floats:
@@ -147,7 +161,7 @@ def before(total: float, numbers: Floats) -> Floats:
 def _check(guess: Guess) -> None:
     low, high = guess.lowest, guess.highest
     for name, numbers in (("logged", guess.logged), ("target", guess.target)):
-        fits = (low - _ROUNDING <= numbers) & (numbers <= high + _ROUNDING) & (low >= 0.0) & (high <= 1.0)
+        fits = (low - ROUNDING <= numbers) & (numbers <= high + ROUNDING) & (low >= 0.0) & (high <= 1.0)
         if not fits.all():
             bad = int(np.flatnonzero(~fits)[0])
             raise InvalidInputError(
