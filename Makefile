@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild slow faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope slow faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -39,6 +39,10 @@ bench-learning: $(VENV)/.dev
 
 bench-rebuild: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rebuild
+
+# OBP=PYTHON names the Python of an environment with Open Bandit Pipeline, to stand beside ours.
+bench-ope: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.ope $(if $(OBP),--obp $(OBP))
 
 check: lint types test
 
