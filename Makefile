@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild slow statistical faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope slow statistical \
+  faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -43,6 +44,10 @@ bench-learning: $(VENV)/.dev
 
 bench-rebuild: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rebuild
+
+# OBP=PYTHON names the Python of an environment with Open Bandit Pipeline, to stand beside ours.
+bench-ope: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.ope $(if $(OBP),--obp $(OBP))
 
 check: lint types test
 

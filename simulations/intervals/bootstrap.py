@@ -1,7 +1,7 @@
 """A bootstrap of any estimator: subjects are resampled, and the estimate is made anew from each resample.
 
-Subjects are put by their hash into a fixed number of buckets, each wholly into one, and buckets are resampled.
-So rounds of one subject stay together, ratios are normalized anew, and memory is constant however long the log.
+Subjects are put by their hash into a fixed number of buckets, each wholly into one, and buckets are
+resampled. So rounds of one subject stay together, ratios are normalized anew, and memory is constant.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from simulations.rounds import Rounds
 
 #: A power of two; with fewer, intervals are a little narrower than they should be.
 BUCKETS = 1_024
+#: Numbers other than those that a simulation with the same seed has used.
+_STREAM = 1979
 
 
 class Buckets(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,7 +109,8 @@ def bootstrap(
 
     `studentized` (Hall 1988, Ann. Stat. 16) measures each resample in its own standard errors. It covers .955
     to .97 for a nominal .95 at reward rates of .01 to .5 (tests/statistical/test_bootstrap.py), where `bca`
-    (Efron 1987, JASA 82) covers from .93 and `percentile` from .875; they are narrower at low rates.
+    (Efron 1987, JASA 82) covers from .93 and `percentile` from .875; these are narrower where rewards are
+    rare.
     """
     counts, sums = buckets.used
     if len(counts) < 2:
@@ -132,7 +135,7 @@ def bootstrap(
 
 def _times(count: int, resamples: int, seed: int) -> Floats:
     """How often each of `count` things is drawn in each resample (r, count)."""
-    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1.0 / count), resamples)
+    drawn = np.random.default_rng([seed, _STREAM]).multinomial(count, np.full(count, 1.0 / count), resamples)
     return drawn.astype(np.float64)
 
 

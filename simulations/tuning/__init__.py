@@ -30,11 +30,21 @@ class Tuned(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tuned(
-    method: str, candidates: Sequence[Running], chosen: int, untuned: Running, level: float = 0.95
+    method: str,
+    candidates: Sequence[Running],
+    chosen: int,
+    untuned: Running,
+    untuned_interval: Interval | None = None,
+    *,
+    level: float = 0.95,
 ) -> Tuned:
-    """The chosen one of some candidates with an interval that allows for the choice."""
+    """The chosen one of some candidates with an interval that allows for the choice.
+
+    `untuned_interval` is of `untuned`, at `level`; None: by the delta method, which rewards must not be too
+    rare for.
+    """
     of_chosen = around(candidates[chosen], 1.0 - (1.0 - level) / len(candidates))
-    of_untuned = around(untuned, level)
+    of_untuned = untuned_interval or around(untuned, level)
     return Tuned(
         method=method,
         chosen=candidates[chosen],

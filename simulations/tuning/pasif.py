@@ -19,32 +19,39 @@ from scipy.optimize import minimize
 
 from simulations.estimators.contract import Estimator, Running, run
 from simulations.exact import Floats
+from simulations.intervals import Interval
 from simulations.rounds import Predictions, Rounds
 from simulations.tuning import Tuned, tuned
 
 #: Of the rounds, in the pseudo target's log.
 _SHARE = 0.2
+#: Numbers other than those that a simulation with the same seed has used.
+_STREAM = 2211
 
 
 def pasif(
     candidates: Sequence[Estimator],
     untuned: Estimator,
     rounds: Rounds,
+    untuned_interval: Interval | None = None,
     *,
     repeats: int = 20,
     seed: int = 1,
     level: float = 0.95,
 ) -> Tuned:
-    """The candidate (of one or more) with the least squared error over so many splits of these rounds."""
+    """The candidate (of one or more) with the least squared error over so many splits of these rounds.
+
+    For `untuned_interval` see `tuned`.
+    """
     chosen = int(np.argmin(squared_errors(candidates, rounds, repeats=repeats, seed=seed)))
     *seen, plain = run([*candidates, untuned], rounds)
-    return tuned("pas-if", seen, chosen, plain, level)
+    return tuned("pas-if", seen, chosen, plain, untuned_interval, level=level)
 
 
 def squared_errors(candidates: Sequence[Estimator], rounds: Rounds, *, repeats: int, seed: int) -> Floats:
     """The mean squared error of each candidate (c,) over splits; infinite where none could be made."""
     draw = importance_fitting(rounds.weight)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, _STREAM])
     errors = np.zeros((repeats, len(candidates)))
     for repeat in errors:
         as_target = rng.random(len(rounds)) < draw
@@ -53,7 +60,7 @@ def squared_errors(candidates: Sequence[Estimator], rounds: Rounds, *, repeats: 
             continue
         logged, value = _split(rounds, as_target, draw)
         repeat[:] = [(Running.of(candidate, logged).value - value) ** 2 for candidate in candidates]
-    return np.asarray(np.nan_to_num(errors, nan=np.inf).mean(axis=0))
+    return np.asarray(np.where(np.isnan(errors), np.inf, errors).mean(axis=0))
 
 
 def importance_fitting(weight: Floats) -> Floats:

@@ -6,14 +6,22 @@ import math
 from collections.abc import Sequence
 
 from simulations.estimators.contract import Running
+from simulations.intervals import Interval
 from simulations.tuning import Tuned, around, tuned
 
 
-def slope(candidates: Sequence[Running], untuned: Running, *, level: float = 0.95) -> Tuned:
+def slope(
+    candidates: Sequence[Running],
+    untuned: Running,
+    untuned_interval: Interval | None = None,
+    *,
+    level: float = 0.95,
+) -> Tuned:
     """Tuned by states of one family of estimators that saw the same rounds, so in one pass of any log.
 
     Candidates (one or more) are in order of their settings, the least biased first. The last is chosen that
-    agrees with all before it, each known up to an interval at a level that allows for their number.
+    agrees with all before it, each known up to an interval at a level that allows for their number. For
+    `untuned_interval` see `tuned`.
 
     >>> import numpy as np
     >>> from simulations.estimators.contract import run
@@ -25,7 +33,7 @@ def slope(candidates: Sequence[Running], untuned: Running, *, level: float = 0.9
     >>> slope(states, states[0]).chosen.estimator.name
     'clipped_ips(limit=1)'
     """
-    return tuned("slope", candidates, _chosen(candidates, level), untuned, level)
+    return tuned("slope", candidates, _chosen(candidates, level), untuned, untuned_interval, level=level)
 
 
 def _chosen(candidates: Sequence[Running], level: float) -> int:
