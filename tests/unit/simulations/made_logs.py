@@ -71,7 +71,7 @@ def made_log(
     for row in range(rounds):
         shift = int(generator.integers(2))
         pmf = np.roll(logger, shift)
-        chosen = int(generator.choice(len(pmf), p=pmf))
+        chosen = min(int(np.searchsorted(pmf.cumsum(), generator.random(), side="right")), len(pmf) - 1)
         click = rate * (2.0 if chosen == (len(pmf) - 1 + shift) % len(pmf) else 1.0)
         rows.append(
             Logged(
