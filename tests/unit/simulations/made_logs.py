@@ -66,28 +66,29 @@ def made_log(
     if target is None:
         target = np.full(len(logger), 0.3 / len(logger))
         target[-1] += 0.7
-    start = datetime(2026, 3, 1, tzinfo=UTC)
-    rows, targets = [], []
-    for row in range(rounds):
-        shift = int(generator.integers(2))
-        pmf = np.roll(logger, shift)
-        chosen = int(generator.choice(len(pmf), p=pmf))
-        click = rate * (2.0 if chosen == (len(pmf) - 1 + shift) % len(pmf) else 1.0)
-        rows.append(
-            Logged(
-                row=row + 1,
-                decision_id=f"d{row}",
-                decided_at=start + timedelta(minutes=10 * row),
-                context={"segment": ("newcomers", "regulars")[shift]},
-                actions=actions,
-                chosen=chosen,
-                probability=float(pmf[chosen]),
-                pmf=pmf.tolist() if with_pmf else None,
-                reward=float(generator.random() < click),
-            )
+    count, start = len(logger), datetime(2026, 3, 1, tzinfo=UTC)
+    pmfs, shifted = ([np.roll(each, shift).tolist() for shift in (0, 1)] for each in (logger, target))
+    shifts = generator.integers(2, size=rounds)
+    draws = np.searchsorted(np.cumsum(logger)[:-1], generator.random(rounds), side="right")
+    chosen = (draws + shifts) % count
+    rewards = generator.random(rounds) < rate * np.where(draws == count - 1, 2.0, 1.0)
+    rows = [
+        Logged(
+            row=row + 1,
+            decision_id=f"d{row}",
+            decided_at=start + timedelta(minutes=10 * row),
+            context={"segment": ("newcomers", "regulars")[shift]},
+            actions=actions,
+            chosen=index,
+            probability=pmfs[shift][index],
+            pmf=pmfs[shift] if with_pmf else None,
+            reward=float(reward),
         )
-        targets.append(np.roll(target, shift).tolist())
-    return Made(rows=rows, targets=targets)
+        for row, (shift, index, reward) in enumerate(
+            zip(shifts.tolist(), chosen.tolist(), rewards.tolist(), strict=True)
+        )
+    ]
+    return Made(rows=rows, targets=[shifted[shift] for shift in shifts.tolist()])
 
 
 def replace(row: Changed, **fields: object) -> Changed:

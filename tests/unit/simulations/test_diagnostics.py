@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import datetime, timedelta, timezone
+import pickle
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import pairwise
 from random import Random
 
@@ -204,3 +205,30 @@ def test_calibration_compares_choices_with_probabilities() -> None:
     assert favourite.deviation == pytest.approx((2_000 * 0.55 * 0.45) ** 0.5)
     assert favourite.chosen == sum(row.probability == 0.55 for row in log.rows)
     assert sum(each.chosen for each in found.by_action) == 2_000
+
+
+def test_a_state_can_be_sent_to_another_process() -> None:
+    state = MIXED.diagnostics()
+    assert pickle.loads(pickle.dumps(state)) == state  # noqa: S301 our own
+
+
+def test_memory_does_not_grow_with_the_log() -> None:
+    """Thousands of actions and years of days; each state is as large as any other that is full."""
+    generator = np.random.default_rng(1)
+    rows, targets = [], []
+    for index in range(6_000):
+        actions = [Action(action_id=f"a{index}"), Action(action_id=f"b{index}")]
+        when = datetime(2010, 1, 1, tzinfo=UTC) + timedelta(days=index)
+        rows.append(
+            replace(LOG.rows[0], actions=actions, chosen=0, probability=0.5, pmf=[0.5, 0.5], decided_at=when)
+        )
+        targets.append([share := float(generator.random()), 1.0 - share])
+    log = Made(rows=rows, targets=targets)
+    half, whole = log.diagnostics(0, 3_000), log.diagnostics()
+    for state in (half, whole):
+        assert len(state.actions.sums) == len(state.days.sums) == len(state.weights.largest) == 1_000
+    found = whole.diagnosis()
+    assert found.days.groups[-1].name == f"{datetime(2010, 1, 1) + timedelta(days=5_999):%Y-%m-%d}"
+    for breakdown in (found.actions, found.days):
+        assert breakdown.other is not None
+        assert breakdown.other.rounds + sum(group.rounds for group in breakdown.groups) == 6_000
