@@ -18,7 +18,7 @@ import msgspec
 from bandit import rewards
 from bandit.errors import InvalidInputError, SetupError
 from bandit.records import Header, Record
-from bandit.types import BanditConfig, Value
+from bandit.types import Action, BanditConfig, Features, Value
 from bandit.vw import Model
 
 #: A line of more bytes is not read.
@@ -60,8 +60,7 @@ class Writer:
 
     def line(self, record: Record) -> bytes:
         """One line, with its end."""
-        order = sorted(range(len(record.actions)), key=lambda index: index != record.chosen)
-        pmf = record.pmf or [record.probability if i == record.chosen else 0.0 for i in range(len(order))]
+        pmf = {record.chosen: record.probability} | dict(enumerate(record.pmf or ()))  # the chosen one first
         shown = self._encoded(record) if self._model else _as_given(record)
         if record.subject is not None and record.subject in self._without:
             shown["_skipLearn"] = True
@@ -70,8 +69,8 @@ class Writer:
             "Timestamp": record.decided_at,
             "Version": "1",
             "EventId": record.decision_id,
-            "a": [index + 1 for index in order],
-            "p": [pmf[index] for index in order],
+            "a": [index + 1 for index in pmf],
+            "p": list(pmf.values()),
             "VWState": {"m": str(record.model_version)},
             "_segbandit": Own(header=self._header, record=record),
         }
@@ -107,13 +106,28 @@ def _as_given(record: Record) -> dict[str, Any]:
         "_label_Action": record.chosen + 1,
         "_labelIndex": record.chosen,
         "c": {
-            "context": record.context,
-            "_multi": [
-                {"action": {"id": a.action_id, "segment": a.segment, "features": a.features}}
-                for a in record.actions
-            ],
+            "context": _plain(record.context),
+            "_multi": [{"action": {"id": a.action_id} | _described(a)} for a in record.actions],
         },
     }
+
+
+def _described(action: Action) -> dict[str, Any]:
+    segment = {} if action.segment is None else {"segment": action.segment}
+    return segment | {"features": _plain(action.features)}
+
+
+def _plain(given: Features) -> Features:
+    """As Vowpal Wabbit reads JSON: it takes no lists of strings, and keys with an underscore in front are
+    commands."""
+    plain: Features = {}
+    for key, value in given.items():
+        if isinstance(value, dict):
+            value = _plain(value)
+        elif isinstance(value, list):
+            value = dict.fromkeys(value, True)
+        plain["%5F" + key[1:] if key.startswith("_") else key] = value
+    return plain
 
 
 def namespaces(line: str) -> bytes:

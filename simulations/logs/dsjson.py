@@ -75,6 +75,9 @@ def _of_line(row: int, line: bytes) -> Logged | Problem:
         return _of_others(row, fields)
     except _Unusable as error:
         return Problem(row, error.cause, f"row {row}: {error}")
+    except RecursionError:
+        deep = f"expected at most {features.MAX_DEPTH} levels of nesting, got hundreds. Flatten it."
+        return Problem(row, "broken JSON", f"row {row}: {deep}")
 
 
 class _Unusable(Exception):  # noqa: N818 it never leaves this module
@@ -91,7 +94,7 @@ def _of_others(row: int, fields: dict[str, Any]) -> Logged | Problem:
     c = fields.get("c")
     if not isinstance(c, dict) or not isinstance(c.get("_multi"), list):
         raise _Unusable("no actions", "expected actions in c._multi, got none. Mend the line.")
-    actions = _actions(c["_multi"])
+    actions, chosen = _actions(c["_multi"]), _chosen(fields)
     cost = values.number(fields.get("_label_cost"))
     state = fields.get("VWState")
     return check.checked(
@@ -101,9 +104,9 @@ def _of_others(row: int, fields: dict[str, Any]) -> Logged | Problem:
             decided_at=values.moment(fields.get("Timestamp")),
             context=_features(c),
             actions=actions,
-            chosen=_chosen(fields),
+            chosen=chosen,
             probability=values.number(fields.get("_label_probability")),
-            pmf=_pmf(fields, len(actions)),
+            pmf=_pmf(fields, chosen, len(actions)),
             reward=-cost if isinstance(cost, float) else cost,
             logger=f"model {state['m']}" if isinstance(state, dict) and state.get("m") else "",
         )
@@ -121,10 +124,11 @@ def _chosen(fields: dict[str, Any]) -> Any:
     return from_place if index is None else index
 
 
-def _pmf(fields: dict[str, Any], count: int) -> list[float] | None:
-    """`p` goes by the order of `a`, which counts from 1 and begins with the chosen action."""
+def _pmf(fields: dict[str, Any], chosen: Any, count: int) -> list[float] | None:
+    """`p` goes by the order of `a`, which counts from 1; one alone is the chosen action's."""
     ranked, p = fields.get("a"), fields.get("p")
-    if ranked is None or p is None or not p:
+    alone = isinstance(chosen, int) and count > 1 and ranked == [chosen + 1]
+    if not ranked or not p or alone:
         return None
     numbers = isinstance(ranked, list) and isinstance(p, list) and len(ranked) == len(p)
     if not numbers or sorted(map(str, ranked)) != sorted(map(str, range(1, count + 1))):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx2
 import pytest
+import vowpalwabbit
 
 from bandit import history
 from bandit.db.pool import Connection, Database
@@ -55,6 +57,30 @@ async def test_all_three_say_the_same(
     await learn()
     assert rows(log) == before, "each reading gives the same"
     assert len(rows(PostgresLog(database.url, "hero"))) == 50
+
+
+async def test_without_what_is_ours_others_read_the_same_choices(
+    client: httpx2.AsyncClient, learn: Step, database: Database, tmp_path: Path
+) -> None:
+    await lived(client, learn)
+    path = tmp_path / "hero.dsjson"
+    await history.export(database, "hero", path, "dsjson")
+    ours = rows(DsjsonLog(path))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    theirs = vowpalwabbit.Workspace("--cb_explore_adf --dsjson --strict_parse --quiet")
+    for line in lines:
+        theirs.learn(json.dumps(line))
+        del line["_segbandit"]
+    assert len(theirs.predict(json.dumps(lines[0]))) == 3
+    theirs.finish()
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = rows(DsjsonLog(path))
+    for one, other in zip(ours, found, strict=True):
+        assert [action.action_id for action in one.actions] == [action.action_id for action in other.actions]
+        for name in ("decision_id", "decided_at", "chosen", "probability", "reward"):
+            assert getattr(one, name) == getattr(other, name)
+        if one.pmf is not None:
+            assert one.pmf == other.pmf
 
 
 async def test_what_is_not_a_bandit_or_not_whole_is_named(

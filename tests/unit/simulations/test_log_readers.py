@@ -5,12 +5,15 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bandit import parquet
 from bandit.errors import SetupError
@@ -198,6 +201,40 @@ def test_dsjson_lines_that_cannot_be_used_are_problems(tmp_path: Path) -> None:
     }  # fmt: skip
     assert all(problem.message.startswith(f"row {problem.row}: ") for problem in problems)
     assert max(len(problem.message) for problem in problems) < 400
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+PLACES = sorted([*THEIRS, "c._multi", "c._multi.0", "c._multi.1.i", "c.GUser", "a.0", "p.0", "VWState.m"])
+
+
+@given(st.dictionaries(st.sampled_from(PLACES), JSON, max_size=4))
+def test_whatever_stands_in_a_line_it_is_a_row_or_a_problem(
+    tmp_path_factory: pytest.TempPathFactory, changes: dict[str, Any]
+) -> None:
+    line: Any = json.loads(json.dumps(THEIRS))
+    for place, value in changes.items():
+        *way, last = [int(step) if step.isdigit() else step for step in place.split(".")]
+        holder = line
+        with suppress(TypeError, KeyError, IndexError):  # an earlier change took the place away
+            for step in way:
+                holder = holder[step]
+            holder[last] = value
+    path = tmp_path_factory.mktemp("fuzz") / "log.dsjson"
+    path.write_text(json.dumps(line))
+    rows, problems = read(DsjsonLog(path))
+    assert len(rows) + len(problems) == 1
+
+
+@pytest.mark.parametrize("depth", [9, 100, 400, 900, 5_000])
+def test_deep_nesting_is_a_problem(tmp_path: Path, depth: int) -> None:
+    deep = json.dumps(THEIRS).replace('{"age": 30', '{"age": ' + '{"a":' * depth + "1" + "}" * depth)
+    rows, problems = read(dsjson(tmp_path, deep))
+    assert (len(rows), len(problems)) == (0, 1)
+    assert problems[0].cause in ("broken JSON", "invalid context")
 
 
 def test_a_line_without_an_end_does_not_fill_the_memory(
