@@ -139,12 +139,12 @@ class _Asked:
 
     def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
         """What came of it."""
-        differences = [_interval(seen, level) for seen in evidence.differences]
+        decisive = _interval(evidence.differences[0], level) if evidence.differences else None
         diagnosis = evidence.diagnostics.diagnosis()
         logged = isinstance(plan.reference, TheLogged)
         reference = None if logged else evidence.reference_diagnostics.diagnosis()
         return Report(
-            verdict=judge(differences[0], diagnosis, reference=reference, reward_range=self._range),
+            verdict=judge(decisive, diagnosis, reference=reference, reward_range=self._range),
             log=self._log.name,
             target=plan.target.name,
             reference=plan.reference.name,

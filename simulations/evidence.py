@@ -117,6 +117,8 @@ class Plan:
         mixture = self._mixture(rows)
         targets = [self.target.distribution(row) for row in rows]
         rounds = self._rounds(rows, targets, encoded, 0, mixture)
+        if isinstance(self.target, TheLogged):
+            rounds = as_logged(rounds)
         if isinstance(self.reference, TheLogged):
             others, reference_diagnostics = as_logged(rounds), Diagnostics()
         else:

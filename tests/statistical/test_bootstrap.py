@@ -7,8 +7,7 @@ import pytest
 
 from simulations.estimators.named import estimator
 from simulations.intervals.bootstrap import Buckets, bootstrap
-
-from .worlds import logged
+from tests.statistical.small_worlds import logged
 
 pytestmark = pytest.mark.slow
 

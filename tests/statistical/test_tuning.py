@@ -16,8 +16,7 @@ from simulations.rounds import Rounds
 from simulations.tuning import LIMITS, Tuned, around
 from simulations.tuning.pasif import pasif
 from simulations.tuning.slope import slope
-
-from .worlds import logged, skewed
+from tests.statistical.small_worlds import logged, skewed
 
 pytestmark = pytest.mark.slow
 
