@@ -73,12 +73,7 @@ def _whisker(each: Estimate, scale: Scale, y: float, left: float) -> Markup:
 
 def _said(estimates: Sequence[Estimate]) -> str:
     said = [
-        f"{each.estimator}: {each.value:.4g}"
-        + (
-            f", from {each.low:.4g} to {each.high:.4g}"
-            if each.low is not None and each.high is not None
-            else ""
-        )
+        f"{each.estimator}: {short(each.value)}, from {short(each.low)} to {short(each.high)}"
         for each in estimates
     ]
     return "; ".join(said) or "No estimates."

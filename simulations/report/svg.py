@@ -42,15 +42,15 @@ class Scale:
         place = self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
         return round(place, 2)
 
-    def ticks(self, most: int = 6) -> list[float]:
+    def ticks(self, about: int = 6) -> list[float]:
         """Round numbers inside.
 
         >>> Scale(low=0.0, high=0.11, start=0, end=100).ticks()
         [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
         """
-        rough = (self.high - self.low) / most
+        rough = (self.high - self.low) / about
         power = 10.0 ** math.floor(math.log10(rough))
-        step = next(size * power for size in (1.0, 2.0, 5.0, 10.0) if size * power >= rough * 0.999)
+        step = next(size * power for size in (1.0, 2.0, 5.0, 10.0) if size * power >= rough * 0.8)
         first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
         return [round(index * step, 12) for index in range(first, last + 1)]
 

@@ -14,7 +14,16 @@ from rich.text import Text
 
 from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
 from simulations.report import Estimate, Report
-from simulations.report.words import check_state, figure, lines, p_value, percent, places, printable, rows
+from simulations.report.words import (
+    check_state,
+    figure,
+    lines,
+    p_value,
+    places,
+    printable,
+    rows,
+    short,
+)
 
 _COLOURS = {"better": "green", "worse": "red", "no difference shown": "blue", "insufficient support": "red"}
 _STATES = {"good": "[green]ok[/]", "doubtful": "[yellow]look[/]", "bad": "[bold red]bad[/]", "known": ""}
@@ -28,7 +37,11 @@ def print_report(report: Report, console: Console) -> None:
     console.print(_facts(report))
     for title, estimates in _tables(report):
         console.print(_estimates(title, estimates, refused=report.verdict.refused))
-    console.print(_diagnostics(report.diagnostics))
+    console.print(_sequence(report))
+    console.print(_diagnostics(f"Can the log answer for {report.target}?", report.diagnostics))
+    if report.reference_diagnostics is not None:
+        title = f"Can the log answer for {report.reference}?"
+        console.print(_diagnostics(title, report.reference_diagnostics))
     console.print(_checks(report.diagnostics))
     for title, breakdown in _breakdowns(report.diagnostics):
         console.print(_groups(title, breakdown, refused=report.verdict.refused))
@@ -72,7 +85,7 @@ def _facts(report: Report) -> RenderableType:
         ("Log", report.log),
         ("Rounds", f"{report.rounds:,}"),
         ("Rows left out", left_out or "none"),
-        ("Intervals", f"{percent(report.level)}; the verdict is decided by {report.primary}"),
+        ("Intervals", f"{100 * report.level:g} %; the verdict is decided by {report.primary}"),
     ):
         grid.add_row(_text(name, style="dim"), _text(value))
     return Padding(grid, (1, 2))
@@ -109,8 +122,18 @@ def _estimates(title: str, estimates: Sequence[Estimate], *, refused: bool) -> R
     return table
 
 
-def _diagnostics(found: Diagnosis) -> RenderableType:
-    table = _table("Can the log answer?", "diagnostic", "value", "expected", "", names=1)
+def _sequence(report: Report) -> RenderableType:
+    if report.sequence is None or not report.sequence.peeks:
+        return _text("")
+    last = report.sequence.peeks[-1]
+    ends = f"from {short(last.low)} to {short(last.high)} after {last.rounds:,} rounds"
+    stamp = "NOT USABLE: " if report.verdict.refused else ""
+    words = f"{stamp}{report.sequence.label}, valid at every round at once: {ends} ({report.sequence.method})"
+    return Padding(_text(words, "strike dim" if report.verdict.refused else ""), (0, 0, 1, 0))
+
+
+def _diagnostics(title: str, found: Diagnosis) -> RenderableType:
+    table = _table(title, "diagnostic", "value", "expected", "", names=1)
     for name, value, expected, state in lines(found):
         table.add_row(name, value, expected, _STATES[state])
     return table

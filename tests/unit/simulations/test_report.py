@@ -190,3 +190,10 @@ def test_a_report_without_rounds_can_be_shown() -> None:
     )
     assert Page(to_html(report)).named("table")
     assert to_text(report)
+
+
+def test_a_reference_policy_s_diagnostics_stand_beside_the_target_s() -> None:
+    report = msgspec.structs.replace(HEALTHY, reference="uniform", reference_diagnostics=PARTIAL.diagnostics)
+    assert "Can the log answer for uniform?" in to_text(report)
+    assert "Weights and support: uniform" in Page(to_html(report)).text
+    assert Report.of_json(report.to_json()) == report
