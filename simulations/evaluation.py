@@ -33,12 +33,12 @@ from simulations.verdict import judge
 ESTIMATORS = ("dr", "ips", "snips", "sndr", "switch_dr", "dros", "dm")
 #: Whose columns need no reward model.
 _WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay")
-_LIMITED = "Its limit makes it biased, which the interval does not count."
-#: What readers of an estimate must know.
+_LIMITED = "biased by its limit"
+#: What readers of an estimate must know; more in docs/evaluation.md.
 _NOTES = {
-    "dm": "Only what a model expects: how far that may be off, the log cannot say.",
+    "dm": "a model's word only",
     **dict.fromkeys(("clipped_ips", "clipped_dr", "switch_dr", "dros", "sg_ips", "sg_dr"), _LIMITED),
-    "mips": "Unbiased only if an action's segment says all that it does to the reward.",
+    "mips": "if a segment says all",
 }
 #: How often a confidence sequence is looked at.
 _PEEKS = 60
@@ -234,7 +234,7 @@ class _Sequence:
         """What it looked like; None where largest weights or the rewards' range are not known."""
         if self._state is None or not self._peeks:
             return None
-        label = "target - reference, at every round at once"
+        label = "target - reference"
         return ConfidenceSequence(label=label, method="betting", peeks=self._peeks, compared_with=0.0)
 
     def _scaled(self, rounds: Rounds) -> Rounds:
