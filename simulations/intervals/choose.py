@@ -61,7 +61,10 @@ def interval(
     by_delta = delta(running, level=level, standard_error=error)
     if rewarded is None or rewarded.count > MANY:
         return by_delta
-    raised, lowered = rewarded.sides(running.estimator.gradient(running.moments.means))
+    # Where subjects' rewards come in clumps, there are fewer events, each of more (the design effect).
+    clump = max(error / running.standard_error, 1.0) ** 2 if running.standard_error else 1.0
+    sides = rewarded.sides(running.estimator.gradient(running.moments.means))
+    raised, lowered = (side.in_clumps(clump) for side in sides)
     if not raised.step and not lowered.step:  # no reward could have moved it
         known = error > 0.0 or rewarded.covered > 0  # two policies that agree wherever either has weight
         return by_delta if known else nothing_known(level)

@@ -72,6 +72,10 @@ class Side(NamedTuple):
     squares: float
     step: float
 
+    def in_clumps(self, size: float) -> Side:
+        """If rewards do not come one by one but so many together."""
+        return Side(self.total, self.squares * size, self.step * size)
+
 
 class Rewarded(msgspec.Struct, frozen=True, kw_only=True):
     """Of the rounds with reward that moved an estimate; `a + b` equals that of all rounds at once."""

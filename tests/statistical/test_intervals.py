@@ -17,11 +17,12 @@ from simulations.estimators.snips import SNIPS
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
 from simulations.intervals.clopper_pearson import clopper_pearson
-from simulations.intervals.delta import delta
+from simulations.intervals.delta import clustered, delta
 from simulations.intervals.empirical_bernstein import empirical_bernstein
 from simulations.intervals.paired import compared
 from simulations.intervals.rewarded import Rewarded
-from tests.statistical.worlds import WORLDS, World, favourite
+from simulations.rounds import Rounds
+from tests.statistical.worlds import ACTIONS, WORLDS, World, favourite
 
 pytestmark = pytest.mark.statistical
 
@@ -110,3 +111,31 @@ def test_nominal_95_percent_covers_94_to_97(world: Callable[[], World], rate: fl
             assert LOWEST <= coverage <= HIGHEST, name
         elif not name.endswith("delta"):
             assert coverage >= 0.95, name
+
+
+@pytest.mark.parametrize(("rate", "least"), [(0.02, 0.91), (0.5, 0.93)])
+def test_rounds_of_one_subject_are_not_independent(rate: float, least: float) -> None:
+    """200 subjects of ten rounds; a subject clicks nearly always or nearly never, at .02 seven or so click."""
+    rng, world, subjects = np.random.default_rng(6), favourite(), 200
+    covered = {"single": 0, "clustered": 0}
+    for _ in range(1_000):
+        action = rng.choice(ACTIONS, p=world.logging[0], size=(subjects, 10))
+        habit = rng.beta(0.6 * rate, 0.6 * (1.0 - rate), size=(subjects, 1))
+        rounds = Rounds(
+            reward=(rng.random(action.shape) < habit).astype(float).ravel(),
+            probability=world.logging[0, action].ravel(),
+            target_probability=world.target[0, action].ravel(),
+        )
+        running, rewarded = Running.of(SNIPS(), rounds), Rewarded.of(SNIPS(), rounds)
+        sums = np.column_stack(
+            [column.reshape(subjects, 10).sum(axis=1) for column in SNIPS().columns(rounds)]
+        )
+        error = clustered(SNIPS(), sums, np.full(subjects, 10.0))
+        for name, found in (
+            ("single", interval(running, rewarded)),
+            ("clustered", interval(running, rewarded, standard_error=error)),
+        ):
+            covered[name] += found.low <= rate <= found.high
+    print(f"\nten rounds a subject, click rate {rate}: {covered} of 1,000")
+    assert covered["clustered"] > covered["single"]
+    assert covered["clustered"] / 1_000 >= least
