@@ -133,18 +133,22 @@ class Rounds:
 
         `action` (n,) is the column of the logged action, from 0.
 
+        Raises:
+            InvalidInputError: as for any rounds, or there is no such column.
+
         >>> Rounds.from_matrices(reward=np.array([1.0]), action=np.array([1]), probability=np.array([0.5]),
         ...                      target_probabilities=np.array([[0.75, 0.25]])).weight
         array([0.5])
         """
-        count = len(reward)
+        count, actions = target_probabilities.shape
+        _within("action", action, 0, actions - 1)
         target_probability, logged, target = np.empty((3, count))
 
         def look_up(rows: slice) -> None:
-            chosen = (np.arange(rows.stop - rows.start), action[rows])
-            target_probability[rows] = target_probabilities[rows][chosen]
+            chosen = np.arange(0, (rows.stop - rows.start) * actions, actions) + action[rows]
+            np.take(target_probabilities[rows], chosen, out=target_probability[rows], mode="clip")
             if predicted_rewards is not None:
-                logged[rows] = predicted_rewards[rows][chosen]
+                np.take(predicted_rewards[rows], chosen, out=logged[rows], mode="clip")
                 np.einsum("nk,nk->n", target_probabilities[rows], predicted_rewards[rows], out=target[rows])
 
         by_blocks(look_up, count)
@@ -156,7 +160,7 @@ class Rounds:
         )
 
 
-def _within(name: str, column: Floats, low: float, high: float) -> None:
+def _within(name: str, column: Floats | npt.NDArray[np.int64], low: float, high: float) -> None:
     if len(column) and not (low <= column.min() and column.max() <= high):  # false for NaN too
         bad = int(np.flatnonzero(~((column >= low) & (column <= high)))[0])
         raise InvalidInputError(

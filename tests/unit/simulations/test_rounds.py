@@ -73,8 +73,8 @@ def test_from_matrices_looks_up_the_logged_action() -> None:
     assert rounds.predictions.target == pytest.approx((target * predicted).sum(axis=1))
 
 
-def test_an_action_that_is_no_column_is_an_error() -> None:
-    with pytest.raises(IndexError):
+def test_an_action_that_is_no_column_is_named() -> None:
+    with pytest.raises(InvalidInputError, match="action: expected numbers from 0 to 1, got 2 at index 0"):
         Rounds.from_matrices(
             reward=np.ones(1),
             action=np.array([2]),
