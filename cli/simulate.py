@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from bandit.settings import Settings
 from cli.errors import clean_exit, laboratory
 
 if TYPE_CHECKING:
+    from simulations.environments.contract import Environment
     from simulations.simulation import Figure, Simulation
 
 PLOTS = (".svg", ".png", ".pdf")
@@ -69,28 +71,40 @@ def simulate(
     console = Console()
     with clean_exit("Nothing was written."):
         with laboratory():
-            from simulations import simulation
+            from simulations import regret_plot, simulation_page  # noqa: F401  before minutes are spent
             from simulations.environments import catalogue
-            from simulations.regret_plot import save
-            from simulations.simulation_page import save_page
         if listed:
             _list(console)
             return
         _check_places(json, plot, html)
         world = catalogue.environment(env, Settings(), label=label)
-        with _bar() as bar:
-            task = bar.add_task(world.name, total=None)
-            found = simulation.simulate(
-                world, policy or ("uniform", "default"), rounds=rounds, seeds=seeds, workers=workers,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
-            )  # fmt: skip
+        found = _simulated(world, policy or ("uniform", "default"), rounds, seeds, workers)
         console.print(_table(found))
-        if json is not None:
-            _write(json, msgspec.json.encode(found))
-        if plot is not None:
-            save(found, plot)
-        if html is not None:
-            save_page(found, html)
+        _save(found, json, plot, html)
+
+
+def _simulated(
+    world: Environment, policies: Sequence[str], rounds: int, seeds: int, workers: int | None
+) -> Simulation:
+    from simulations import simulation
+
+    with _bar() as bar:
+        task = bar.add_task(world.name, total=None)
+        return simulation.simulate(
+            world, policies, rounds=rounds, seeds=seeds, workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+
+
+def _save(found: Simulation, json: Path | None, plot: Path | None, html: Path | None) -> None:
+    from simulations import regret_plot, simulation_page
+
+    if json is not None:
+        _write(json, msgspec.json.encode(found))
+    if plot is not None:
+        regret_plot.save(found, plot)
+    if html is not None:
+        simulation_page.save_page(found, html)
 
 
 def _check_places(json: Path | None, plot: Path | None, html: Path | None) -> None:
@@ -113,7 +127,8 @@ def _list(console: Console) -> None:
 
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -124,7 +139,8 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _table(found: Simulation) -> Table:
-    table = Table(title=f"{found.environment}: {found.rounds:,} rounds, {len(found.seeds)} seeds")
+    seeds = f"{len(found.seeds)} seeds" if len(found.seeds) > 1 else "1 seed"
+    table = Table(title=f"{found.environment}: {found.rounds:,} rounds, {seeds}")
     table.add_column("policy")
     for name in ("reward per round", "share of optimum", "regret to optimum", "to best fixed"):
         table.add_column(name, justify="right")

@@ -79,8 +79,9 @@ def simulate(
 ) -> Simulation:
     """Run each policy in the environment for seeds 1, 2, ..., `seeds`, through the production code.
 
-    `workers`: processes, default one per core; 1: none but this one. `publish_seconds` of simulated time, ten
-    rounds a second, lie between two model versions at least; default: as in the service.
+    `workers`: processes, default one per core; 1: none but this one, as policies and environments need that a
+    notebook defines. `publish_seconds` of simulated time, ten rounds a second, lie between two model versions
+    at least; default: as in the service.
 
     Raises:
         InvalidInputError: an environment or a policy is not known.
@@ -96,7 +97,7 @@ def simulate(
     tasks = list(product(contenders, range(1, seeds + 1)))
     work = _Work(world, min(rounds, world.limit or rounds), publish_seconds)
     _check_fixed(work, [each.name for each in contenders])
-    processes = min(workers or len(os.sched_getaffinity(0)), len(tasks))
+    processes = min(workers or os.cpu_count() or 1, len(tasks))
     runs = (_here if processes == 1 else partial(_in_processes, processes))(work, tasks, progress)
     return _summarized(work, [each.name for each in contenders], runs)
 

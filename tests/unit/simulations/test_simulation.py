@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 
 from bandit import features, sampling
@@ -23,7 +24,10 @@ from simulations.environments.delayed import Delayed
 from simulations.environments.new_actions import NewActions
 from simulations.environments.personas import Personas
 from simulations.environments.supervised import Supervised
+from simulations.estimators.contract import Running
+from simulations.estimators.ips import IPS
 from simulations.regret_plot import as_svg, save
+from simulations.rounds import Rounds
 from simulations.runs import Run, logged, play, run
 from simulations.simulated_service import SimulatedService
 from simulations.simulation import Simulation, simulate
@@ -110,6 +114,23 @@ def test_a_learning_logger_is_logged_too() -> None:
     log = logged(Personas(), PolicySettings(), rounds=600, seed=1)
     assert log[0].probability == 0.2
     assert max(row.probability for row in log[300:]) > 0.5
+
+
+@pytest.mark.parametrize("world", [Personas(), Delayed(Personas()), NewActions(), Adversary(Personas())])
+def test_a_log_tells_the_known_value_of_another_policy(world: Environment) -> None:
+    """By inverse propensities, from a log of uniform choices, within four standard errors."""
+    target = FixedPolicy(world.config.actions[1].action_id)
+    log = logged(world, UniformPolicy(), rounds=4_000, seed=4)
+    rounds = Rounds(
+        reward=np.array([row.reward for row in log]),
+        probability=np.array([row.probability for row in log]),
+        target_probability=np.array(
+            [target.distribution(row.context, row.actions)[row.chosen] for row in log]
+        ),
+    )
+    found = Running.of(IPS(), rounds)
+    exact = value(world, target, rounds=4_000, seed=4, settled=True)
+    assert abs(found.value - exact) < 4.0 * found.standard_error
 
 
 # --- runs --------------------------------------------------------------------------------------------------
