@@ -115,7 +115,7 @@ def test_nominal_95_percent_covers_94_to_97(world: Callable[[], World], rate: fl
 
 @pytest.mark.parametrize(("rate", "least"), [(0.02, 0.91), (0.5, 0.93)])
 def test_rounds_of_one_subject_are_not_independent(rate: float, least: float) -> None:
-    """200 subjects of ten rounds; a subject clicks nearly always or nearly never, at .02 seven or so click."""
+    """200 subjects of ten rounds; a subject clicks nearly always or nearly never: seven or so at .02."""
     rng, world, subjects = np.random.default_rng(6), favourite(), 200
     covered = {"single": 0, "clustered": 0}
     for _ in range(1_000):

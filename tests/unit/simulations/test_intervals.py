@@ -200,15 +200,21 @@ def test_more_confidence_is_wider(rate: float, seed: int) -> None:
 
 
 def test_a_subject_of_ten_rounds_counts_as_one() -> None:
-    once = log(200, 0.5)
-    columns = np.column_stack(SNIPS().columns(once))
+    rounds = log(200, 0.5)
+    columns = np.column_stack(SNIPS().columns(rounds))
     alone = clustered(SNIPS(), columns, np.ones(200))
     tenfold = clustered(SNIPS(), 10.0 * columns, np.full(200, 10.0))
     assert tenfold == pytest.approx(alone)
-    assert alone == pytest.approx(Running.of(SNIPS(), once).standard_error)
-    running = Running.of(SNIPS(), once)
-    wider = interval(running, Rewarded.of(SNIPS(), once), standard_error=2.0 * alone)
-    assert wider.high - wider.low == pytest.approx(2.0 * (delta(running).high - delta(running).low), rel=0.01)
+    assert alone == pytest.approx(Running.of(SNIPS(), rounds).standard_error)
+
+
+@pytest.mark.parametrize(("rate", "rel"), [(0.5, 1e-9), (0.02, 0.2)])
+def test_twice_the_standard_error_is_twice_as_wide(rate: float, rel: float) -> None:
+    rounds = log(4_000, rate)
+    running, rewarded = Running.of(SNIPS(), rounds), Rewarded.of(SNIPS(), rounds)
+    found = interval(running, rewarded)
+    wider = interval(running, rewarded, standard_error=2.0 * running.standard_error)
+    assert wider.high - wider.low == pytest.approx(2.0 * (found.high - found.low), rel=rel)
 
 
 def test_empty_buckets_of_subjects_do_not_count() -> None:
