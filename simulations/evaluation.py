@@ -144,7 +144,13 @@ class _Asked:
         logged = isinstance(plan.reference, TheLogged)
         reference = None if logged else evidence.reference_diagnostics.diagnosis()
         return Report(
-            verdict=judge(decisive, diagnosis, reference=reference, reward_range=self._range),
+            verdict=judge(
+                decisive,
+                diagnosis,
+                reference=reference,
+                reward_range=self._range,
+                left_out=sum(self._scan.unusable.values()),
+            ),
             log=self._log.name,
             target=plan.target.name,
             reference=plan.reference.name,

@@ -20,6 +20,8 @@ from simulations.rounds import Rounds
 
 #: More rounds with reward than this are no rare event: only their number is kept.
 MANY = 10_000
+#: What remains where columns cancel.
+_ROUNDING = 1e-12
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,9 +109,11 @@ class Rewarded(msgspec.Struct, frozen=True, kw_only=True):
         """From rewards (n,) and what a reward of 1 adds to each column (n,); `count` see there."""
         # Where all means are 1, gradients of estimators are 1 or -1: which way each column pulls.
         signs = estimator.gradient(np.ones(estimator.size))
-        pull = np.zeros(len(reward))
+        pull, largest = np.zeros(len(reward)), np.zeros(len(reward))
         for sign, effect in zip(signs, added, strict=True):
             pull += sign * effect
+            largest = np.maximum(largest, np.abs(effect))
+        pull[np.abs(pull) <= _ROUNDING * largest] = 0.0  # two policies that agree pull apart by rounding only
         found = np.flatnonzero(pull * reward)
         rewards = reward[found]
         parts = [effect[found] * rewards for effect in added]
