@@ -18,7 +18,7 @@ from cli.errors import clean_exit, laboratory
 
 if TYPE_CHECKING:
     from simulations.environments.contract import Environment
-    from simulations.simulation import Figure, Simulation
+    from simulations.summaries import Figure, Simulation
 
 PLOTS = (".svg", ".png", ".pdf")
 
