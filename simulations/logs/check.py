@@ -71,7 +71,8 @@ def _wrong_probability(probability: Any) -> Iterator[tuple[str, str]]:
 def _wrong_pmf(pmf: Any, row: Logged) -> Iterator[tuple[str, str]]:
     expected = "expected one probability per offered action, summing to 1"
     do = "Log the distribution that was drawn from, or leave it out."
-    if not isinstance(pmf, list) or not all(_is_finite(p) and 0.0 <= p <= 1.0 for p in pmf):
+    numbers = isinstance(pmf, list) and set(map(type, pmf)) <= {float, int}
+    if not numbers or not all(0.0 <= p <= 1.0 for p in pmf):
         yield "pmf with a value outside [0, 1]", f"{expected}, got {repr(pmf)[:80]}. {do}"
     elif len(pmf) != len(row.actions):
         yield "pmf of another length", f"{expected}, got {len(pmf)} for {len(row.actions)} actions. {do}"
