@@ -82,7 +82,7 @@ def figure(values: Sequence[float]) -> Figure:
     """The mean of one number per seed, with Student's interval.
 
     >>> figure([1.0, 2.0, 3.0])
-    Figure(mean=2.0, interval=Interval(low=-0.48..., high=4.48..., level=0.95))
+    Figure(mean=2.0, interval=Interval(low=-0.48..., high=4.48..., level=0.95, method=''))
     """
     mean = float(np.mean(values))
     if len(values) < 2:
