@@ -175,7 +175,7 @@ def show(figures: dict[str, float], console: Console) -> None:
     console.print(table)
     console.print(
         f"progressive replay {figures['replay_us']:.1f} us a row, bare loop over ready text "
-        f"{figures['bare_us']:.1f}: {figures['replay_ratio']:.2f} times as fast ({REPLAY_REQUIRED} required); "
+        f"{figures['bare_us']:.1f}: {figures['replay_ratio']:.2f} times as fast, {REPLAY_REQUIRED} required; "
         f"where it learns the chosen line alone {figures['bare_two_lines_us']:.1f}: "
         f"{figures['replay_ratio_to_two_lines']:.2f}"
     )

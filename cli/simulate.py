@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 PLOTS = (".svg", ".png", ".pdf")
 
 Name = Annotated[
-    str, typer.Argument(metavar="ENV", help="An environment, see --list, or a CSV file of labelled data.")
+    str,
+    typer.Argument(
+        metavar="ENV", help="An environment, see --list; a CSV of labelled data; or a log (.parquet)."
+    ),
 ]
 Listed = Annotated[bool, typer.Option("--list", help="Say which environments there are, and end.")]
 Policies = Annotated[

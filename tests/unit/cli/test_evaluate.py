@@ -73,8 +73,8 @@ def test_bad_rows_are_named_and_left_out_only_if_somebody_says_so(visits: Path) 
     code, shown = run(visits, *COLUMNS)
     assert code == 1
     assert "2 of 3,000 rows cannot be used" in shown
-    assert "probability above one: 1 row (11)" in shown
-    assert "reward not finite: 1 row (21)" in shown
+    assert "probability above one: 1 row: 11." in shown
+    assert "reward not finite: 1 row: 21." in shown
     code, shown = run(visits, *COLUMNS, "--exclude-bad-rows")
     assert code == 0
     assert "probability above one: 1" in shown
