@@ -1,9 +1,9 @@
 """Many policies by the same rounds: intervals that hold for all at once, so also for whichever looks best.
 
-An interval of 95 % for each of twenty policies misses one of them on average, and the one that looks best is the
-one that luck flattered most. So each interval is made at the level at which all of them together hold: by the
-distribution of the largest error of all (Hothorn, Bretz & Westfall 2008, Biometrical Journal 50, 346-363), which
-counts how alike the policies are. Bonferroni's level, which does not, is never narrower.
+Of twenty intervals of 95 % one misses on average, and the policy that looks best is the one that luck
+flattered most. So each interval is made at the level at which all of them hold together: by the distribution
+of the largest error of all (Hothorn, Bretz & Westfall 2008, Biometrical Journal 50, 346-363), which counts how
+alike the policies are. Bonferroni's level, which does not, is never narrower.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def against_best(
     best one need errors be bounded, and nobody must know which one that is. `scores` (b, m) are finite;
     `unsure` (m,): how far an estimate may be off besides chance.
 
-    Where few buckets tell two policies apart, Student's t stands for the normal, by Satterthwaite's degrees of
-    freedom of their variance.
+    Where few buckets tell two policies apart, Student's t stands for the normal, by Satterthwaite's degrees
+    of freedom of their variance.
 
     Raises:
         InvalidInputError: `level` not in (0, 1).

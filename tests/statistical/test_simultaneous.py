@@ -1,4 +1,4 @@
-"""Whether intervals hold for the policy that was chosen because it looked best; docs/sweep.md has the figures."""
+"""Whether intervals hold for the policy chosen because it looked best; docs/sweep.md has the figures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from simulations.columns import as_logged
@@ -19,6 +20,8 @@ from simulations.intervals.paired import Difference, compared
 from simulations.intervals.rewarded import Rewarded
 from simulations.intervals.simultaneous import against_best, bonferroni_level, joint_level, scores
 from simulations.rounds import Rounds
+
+Indices = npt.NDArray[np.int64]
 
 pytestmark = pytest.mark.statistical
 
@@ -126,7 +129,7 @@ def one_log(world: Setting, estimator: Estimator, seed: int) -> Trial:
     )
 
 
-def made(world: Setting, policy: Floats, context: Floats, action: Floats, reward: Floats) -> Rounds:
+def made(world: Setting, policy: Floats, context: Indices, action: Indices, reward: Floats) -> Rounds:
     return Rounds.from_matrices(
         reward=reward,
         action=action,
