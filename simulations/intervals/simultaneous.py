@@ -2,8 +2,8 @@
 
 Of twenty intervals of 95 % one misses on average, and the policy that looks best is the one that luck
 flattered most. So each interval is made at the level at which all of them hold together: by the distribution
-of the largest error of all (Hothorn, Bretz & Westfall 2008, Biometrical Journal 50, 346-363), which counts how
-alike the policies are. Bonferroni's level, which does not, is never narrower.
+of the largest error of all (Hothorn, Bretz & Westfall 2008, Biometrical Journal 50, 346-363), which counts
+how alike the policies are. Bonferroni's level, which does not, is never narrower.
 """
 
 from __future__ import annotations
