@@ -31,7 +31,7 @@ class Ranked(Value, frozen=True, kw_only=True):
     value: Estimate
     #: Candidate - reference.
     difference: Estimate
-    #: Candidate - best of the others; None: not ranked.
+    #: Candidate - best of the others; None: not ranked, or there are no others.
     against_best: Estimate | None
     #: False: another candidate was shown to be better.
     may_be_best: bool
@@ -139,7 +139,7 @@ def _ranked(judged: _Judged, rank: int | None, standing: Standing | None, best_o
     low = judged.difference.low if judged.verdict.low is None else judged.verdict.low
     high = judged.difference.high if judged.verdict.high is None else judged.verdict.high
     ahead = None
-    if standing is not None:
+    if standing is not None and math.isfinite(best_other):
         between = Interval(low=standing.low, high=standing.high, method="best of the others")
         ahead = _estimate(replayed.value, replayed.value.running.value - best_other, between, "")
     difference = msgspec.structs.replace(judged.difference, low=low, high=high)

@@ -117,7 +117,7 @@ def sweep(
     first = replayed[0]
     left_out = {"learned before the evaluation": first.left_out} if first.left_out else {}
     return Sweep(
-        sentence=_said(ranking.candidates),
+        sentence=_said(ranking.candidates, replay.against.name),
         log=log.name,
         reference=replay.against.name,
         reference_value=_reference(first, level),
@@ -223,7 +223,7 @@ def _reference(replayed: Replayed, level: float) -> Estimate:
     )
 
 
-def _said(candidates: Sequence[Ranked]) -> str:
+def _said(candidates: Sequence[Ranked], reference: str) -> str:
     """Of the winner, and how sure it is that it is one."""
     usable = [each for each in candidates if each.rank is not None]
     if not usable:
@@ -236,4 +236,4 @@ def _said(candidates: Sequence[Ranked]) -> str:
     else:
         others = "another one" if rivals == 1 else f"{rivals} others"
         said = f"{first.name} looks best, but {others} of {len(usable)} may be better."
-    return f"{said} Against the reference: {first.verdict.outcome}."
+    return f"{said} Against {reference}: {first.verdict.outcome}."

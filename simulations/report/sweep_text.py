@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulations.report import Estimate
-from simulations.report.sweep_words import adjusted, best, left_out, warnings
+from simulations.report.sweep_words import adjusted, best, left_out, reference, warnings
 from simulations.report.words import figure, places, printable
 from simulations.sweeping import Sweep
 
@@ -20,7 +20,7 @@ def print_sweep(found: Sweep, console: Console) -> None:
     """Write it to a console of any width from 100."""
     console.print(Panel(_text(found.sentence, "bold"), box=box.ROUNDED, padding=(1, 2)))
     console.print(_table(found))
-    for words in (adjusted(found), left_out(found)):
+    for words in (reference(found), adjusted(found), left_out(found)):
         console.print(_text(words, "dim"))
     for warning in warnings(found):
         console.print(_text(f"Warning: {warning}", "yellow"))
@@ -38,9 +38,9 @@ def _table(found: Sweep) -> Table:
     table = Table(title=_text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("", justify="right")
     table.add_column("candidate", overflow="fold")
-    for name in ("value", f"less {printable(found.reference)}", "effective"):
+    for name in ("value", "less the reference", "effective rounds"):
         table.add_column(name, justify="right")
-    table.add_column("may be the best?")
+    table.add_column("the best?")
     table.add_column("against the reference")
     value_places = places([each.value for each in found.candidates])
     difference_places = places([each.difference for each in found.candidates])
@@ -61,7 +61,9 @@ def _table(found: Sweep) -> Table:
 def _cell(estimate: Estimate, digits: int, look: str) -> Text:
     said = figure(estimate.value, digits)
     said += f"\n{figure(estimate.low, digits)} to {figure(estimate.high, digits)}"
-    return _text(f"({said})" if look else said, look, lines=True)
+    cell = _text(f"({said})" if look else said, look, lines=True)
+    cell.no_wrap = True
+    return cell
 
 
 def _text(words: str, style: str = "", *, lines: bool = False) -> Text:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from scipy.special import ndtri
 
 from simulations.ranking import Ranked
-from simulations.report.words import percent
+from simulations.report.words import figure, percent, places
 from simulations.sweeping import Sweep
 
 
@@ -22,11 +22,22 @@ def adjusted(found: Sweep) -> str:
     )
 
 
+def reference(found: Sweep) -> str:
+    """What the reference earns."""
+    own = found.reference_value
+    digits = places([own])
+    between = f"{figure(own.low, digits)} to {figure(own.high, digits)}, by itself"
+    return f"The reference, {found.reference}, earns {figure(own.value, digits)} a round ({between})."
+
+
 def best(ranked: Ranked) -> str:
-    """Whether it may be the best."""
+    """Whether it is the best, as far as that is shown."""
     if ranked.rank is None:
         return "cannot be judged"
-    return "may be the best" if ranked.may_be_best else "shown worse than the best"
+    if not ranked.may_be_best:
+        return "no: shown worse"
+    shown = ranked.against_best is not None and ranked.against_best.low == 0.0
+    return "yes: shown better" if shown else "maybe"
 
 
 def left_out(found: Sweep) -> str:
