@@ -93,8 +93,8 @@ def against_best(
     best one need errors be bounded, and nobody must know which one that is. `scores` (b, m) are finite;
     `unsure` (m,): how far an estimate may be off besides chance.
 
-    Where few buckets tell two policies apart, Student's t stands for the normal, by Satterthwaite's degrees
-    of freedom of their variance.
+    Where few buckets tell two policies apart, Student's t stands for the normal, with as many degrees of
+    freedom as equal scores would tell as much.
 
     Raises:
         InvalidInputError: `level` not in (0, 1).
@@ -137,11 +137,8 @@ def _allowance(scores: Floats, drawn: Floats, control: int, level: float) -> Flo
 
 
 def _freedom(apart: Floats) -> Floats:
-    # A variance that n scores of kurtosis k estimate has 2 n / (k - 1) degrees of freedom.
-    count = np.count_nonzero(np.any(apart, axis=1))
     squares = apart**2
-    shares = (squares**2).sum(axis=0) / squares.sum(axis=0) ** 2
-    return np.asarray(2.0 / np.maximum(shares - 1.0 / count, 1e-9))
+    return np.asarray(squares.sum(axis=0) ** 2 / (squares**2).sum(axis=0))
 
 
 def _errors(scores: Floats) -> Floats:

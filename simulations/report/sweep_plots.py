@@ -12,7 +12,7 @@ from simulations.report.svg import CHARACTER, WIDTH, Scale, below, circle, cut, 
 
 #: More candidates are in the table.
 MOST = 40
-_NAME, _ROW, _TOP = 34, 24, 30
+_NAME, _ROW, _TOP = 44, 24, 30
 _RIGHT = WIDTH - 22
 
 
