@@ -173,4 +173,5 @@ def test_the_winners_interval_holds_though_it_was_chosen(
         assert share["naive_difference"] < 0.93
     else:
         assert share["naive"] < share["joint"]
-        assert share["may_be_best"] < CANDIDATES - 0.5
+        # With 40 clicks in a log hardly any are told apart.
+        assert share["may_be_best"] < (4.0 if rate == 0.5 else CANDIDATES)
