@@ -4,33 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from bandit import serving
-from bandit.errors import InvalidInputError
 from bandit.settings import Settings
 from cli.errors import clean_exit, laboratory
-from cli.service import DataDir, prepared, with_database
+from cli.lab_options import (
+    BanditKey,
+    ColumnMap,
+    Exclude,
+    HtmlFile,
+    JsonFile,
+    LearnFirst,
+    Level,
+    LogFile,
+    Reward,
+    RewardRange,
+    Since,
+    Until,
+    check_places,
+    one_log,
+    opened,
+    pairs,
+    policy_named,
+    write,
+)
+from cli.service import DataDir, prepared
 
-if TYPE_CHECKING:
-    from simulations.logs.rows import Log
-    from simulations.policies import Target
-
-LogFile = Annotated[
-    Path | None, typer.Argument(metavar="[LOG]", help="Parquet, dsjson or CSV.", show_default=False)
-]
 Dataset = Annotated[
     str | None,
     typer.Option(help="Instead of a file: open-bandit, or what `datasets list` names.", show_default=False),
-]
-BanditKey = Annotated[
-    str | None, typer.Option("--bandit", help="Instead: our own log of this bandit.", show_default=False)
 ]
 Policy = Annotated[
     str, typer.Option(help="logged, uniform, default, fixed:ACTION, FILE.json, FILE.csv, MODULE:FUNCTION; "
@@ -44,43 +50,12 @@ Estimators = Annotated[
         show_default=False,
     ),
 ]  # fmt: skip
-Level = Annotated[float, typer.Option(help="Confidence level.", min=0.5, max=0.9999)]
-LearnFirst = Annotated[
-    float,
-    typer.Option(
-        help="Share of the rounds that are learned from before any is evaluated.", min=0.0, max=0.99
-    ),
-]
-Exclude = Annotated[
-    bool, typer.Option("--exclude-bad-rows", help="Leave out, and count, rows that cannot be used.")
-]
 Loggers = Annotated[
     list[str] | None,
     typer.Option(
         "--logger", help="NAME=POLICY of everyone who logged, for balanced_ips.", show_default=False
     ),
 ]
-ColumnMap = Annotated[
-    list[str] | None,
-    typer.Option("--column", help="OURS=THEIRS, such as reward=click; repeatable.", show_default=False),
-]
-RewardRange = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        help="Lowest and highest reward possible. Default: what the log says, or holds.", show_default=False
-    ),
-]
-Reward = Annotated[
-    str | None, typer.Option(help="Of hillstrom: visit, conversion, spend.", show_default=False)
-]
-Since = Annotated[
-    datetime | None, typer.Option(help="With --bandit: decisions from then on.", show_default=False)
-]
-Until = Annotated[datetime | None, typer.Option(help="With --bandit: decisions before.", show_default=False)]
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the report to this file.", show_default=False)
-]
-HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write it as a page.", show_default=False)]
 
 
 def evaluate(
@@ -115,30 +90,28 @@ def evaluate(
         from simulations.report.text import print_report
 
         console = Console()
-        if sum(given is not None for given in (log, dataset, bandit)) > 1:
-            raise InvalidInputError("expected one log: a file, --dataset or --bandit; got several.")
+        one_log(log, dataset, bandit)
+        check_places(json, html)
         if (log, bandit) == (None, None) and dataset in (None, "open-bandit"):
             _open_bandit(console)
             return
         settings = prepared(data_dir) if bandit is not None else Settings()
-        opened = _opened(settings, log, dataset, bandit, column, reward_range, reward, since, until)
+        asked = opened(settings, log, dataset, bandit, column, reward_range, reward, since, until)
         with _progress() as told:
             report = evaluation.evaluate(
-                opened,
-                _policy(policy, bandit, settings),
-                against=_policy(against, bandit, settings),
+                asked,
+                policy_named(policy, bandit, settings),
+                against=policy_named(against, bandit, settings),
                 estimators=estimator or evaluation.ESTIMATORS,
                 level=level,
                 learn_first=learn_first,
-                loggers=_pairs("--logger", logger),
+                loggers=pairs("--logger", logger),
                 exclude=exclude,
                 progress=told,
             )
         print_report(report, console)
-        if json is not None:
-            json.write_bytes(report.to_json())
-        if html is not None:
-            html.write_text(page.to_html(report), encoding="utf-8")
+        write(json, report.to_json())
+        write(html, page.to_html(report).encode() if html else b"")
 
 
 def _open_bandit(console: Console) -> None:
@@ -147,48 +120,6 @@ def _open_bandit(console: Console) -> None:
     with _progress() as told:
         reports = open_bandit.evaluate_all(progress=told)
     open_bandit.print_all(reports, console)
-
-
-def _opened(
-    settings: Settings,
-    log: Path | None,
-    dataset: str | None,
-    bandit: str | None,
-    column: list[str] | None,
-    reward_range: tuple[float, float] | None,
-    reward: str | None,
-    since: datetime | None,
-    until: datetime | None,
-) -> Log:
-    from simulations import datasets
-    from simulations.logs.named import log_at
-    from simulations.logs.postgres import PostgresLog
-
-    if bandit is not None:
-        return PostgresLog(settings.database_url or "", bandit, since=since, until=until)
-    if log is not None:
-        return log_at(log, columns=_pairs("--column", column), reward_range=reward_range)
-    return datasets.log(dataset or "", settings, reward=reward)
-
-
-def _policy(name: str, bandit: str | None, settings: Settings) -> str | Target:
-    from simulations.policies import Static
-
-    kind, _, version = name.partition(":")
-    if kind != "model" or bandit is None:
-        return name
-    if not version.isdecimal():
-        raise InvalidInputError(f"--policy: expected model:VERSION with a number, got {name!r}.")
-    saved, published = with_database(settings, lambda db: serving.saved_policy(db, bandit, int(version)))
-    return Static(name, saved, learned_until=published)
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given or ()]
-    for name, equals, value in pairs:
-        if not (name and equals and value):
-            raise InvalidInputError(f"{option}: expected NAME=VALUE, got {name + equals + value!r}.")
-    return {name: value for name, _, value in pairs}
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from bandit import logs as logging
 from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
-from cli import archive, bandits, demo, evaluate, logs, models, proofs, replay_live, service, simulate
+from cli import archive, bandits, demo, evaluate, logs, models, proofs, replay_live, service, simulate, sweep
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app.command()(demo.demo)
 app.command()(replay_live.replay_live)
 app.command()(evaluate.evaluate)
 app.command()(simulate.simulate)
+app.command()(sweep.sweep)
 app.command()(proofs.audit)
 app.command()(proofs.rebuild)
 app.command()(archive.archive)

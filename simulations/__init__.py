@@ -12,14 +12,16 @@ if TYPE_CHECKING:
     from simulations.evaluation import evaluate as evaluate
     from simulations.logs.named import log_at as log_at
     from simulations.simulation import simulate as simulate
+    from simulations.sweeping import sweep as sweep
 
 #: Where each name is; imported when it is first used, since most commands need few of their libraries.
 _HOMES = {
     "evaluate": "simulations.evaluation",
     "log_at": "simulations.logs.named",
     "simulate": "simulations.simulation",
+    "sweep": "simulations.sweeping",
 }
-__all__ = ["evaluate", "log_at", "simulate"]
+__all__ = ["evaluate", "log_at", "simulate", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,15 +15,16 @@ from simulations import named
 from simulations.estimators.contract import Estimator
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evidence import Evidence, Plan, Seen, WarmUp
+from simulations.fitting import fitted
 from simulations.intervals import Interval, nothing_known
 from simulations.intervals.choose import interval
 from simulations.intervals.delta import clustered
 from simulations.intervals.paired import Difference
 from simulations.intervals.paired_sequence import DifferenceSequence
-from simulations.logs.rows import Chunk, Log
+from simulations.logs.rows import Log
 from simulations.policies import Target, TheLogged
 from simulations.report import ConfidenceSequence, Estimate, Peek, Report
-from simulations.reward_model import RewardModel, RewardSums, encode
+from simulations.reward_model import RewardModel
 from simulations.rounds import Rounds
 from simulations.scan import Scan, usable
 from simulations.total import Distributed, Progress, total
@@ -172,26 +173,7 @@ class _Asked:
         return named.target(given, self._range) if isinstance(given, str) else given
 
     def _fitted(self, weighed_for: Target | None) -> RewardModel:
-        """By least squares; or, for a policy, so that its doubly robust estimate varies least.
-
-        A round counts as Farajtabar, Chow & Ghavamzadeh (2018, "More robust doubly robust", ICML) weigh it:
-        target probability x (1 - p) / p**2.
-        """
-        low, high = self._range
-        policy = weighed_for.anew() if weighed_for is not None else None
-
-        def sums(chunk: Chunk) -> RewardSums:
-            if not chunk.rows:
-                return RewardSums.none()
-            scaled = (np.array([row.reward for row in chunk.rows]) - low) / (high - low)
-            weight = None
-            if policy is not None:
-                p = np.array([row.probability for row in chunk.rows])
-                chosen = np.array([policy.distribution(row)[row.chosen] for row in chunk.rows])
-                weight = chosen * (1.0 - p) / p**2
-            return RewardSums.of(encode(chunk.rows), np.clip(scaled, 0.0, 1.0), weight)
-
-        return RewardModel.fit(total(self._log, sums, RewardSums.none(), self._progress), self._range)
+        return fitted(self._log, self._range, weighed_for, self._progress)
 
     def _mixture(self) -> list[tuple[Target, float]]:
         missing = sorted(set(self._scan.loggers) - set(self._loggers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 import numpy as np
@@ -101,6 +102,8 @@ class Plan:
     watch: Callable[[Rounds, Rounds], None] | None = None
     #: The first rounds, where a log is read in its order, are only learned from.
     warm_up: WarmUp
+    #: Rounds up to then are left out too, as for a policy that is compared and has learned from them.
+    learned_until: datetime | None = None
 
     def evidence(self, chunk: Chunk) -> Evidence:
         """What these rows say; policies that learn have learned them then."""
@@ -176,7 +179,8 @@ class Plan:
         return Seen(running=running, rewarded=rewarded, buckets=buckets)
 
     def _has_learned(self, row: Logged) -> bool:
-        ends = [end for end in (self.target.learned_until, self.reference.learned_until) if end is not None]
+        given = (self.target.learned_until, self.reference.learned_until, self.learned_until)
+        ends = [end for end in given if end is not None]
         return any(row.decided_at is None or row.decided_at <= end for end in ends)
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import signal
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
-from functools import partial
-from itertools import count, product
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import NamedTuple
 
 from bandit.errors import InvalidInputError
 from simulations.contenders import FIXED, Contender, contender
 from simulations.environments.catalogue import environment as by_name
 from simulations.environments.contract import Environment
+from simulations.processes import run_all
 from simulations.runs import Run, run
 from simulations.summaries import Simulation, summarized
 
-_POLL_SECONDS = 0.2
 #: Rounds done, and rounds in all.
 Progress = Callable[[int, int], None]
 _Task = tuple[Contender, int]
@@ -54,8 +49,7 @@ def simulate(
     tasks = list(product(contenders, range(1, seeds + 1)))
     work = _Work(world, min(rounds, world.limit or rounds), publish_seconds)
     _check_fixed(work, [each.name for each in contenders])
-    processes = min(workers or os.cpu_count() or 1, len(tasks))
-    runs = (_here if processes == 1 else partial(_in_processes, processes))(work, tasks, progress)
+    runs = run_all(work, tasks, workers, lambda done: progress(done, len(tasks) * work.rounds))
     return summarized(world.name, [each.name for each in contenders], runs)
 
 
@@ -72,52 +66,6 @@ class _Work(NamedTuple):
             self.environment, policy, rounds=self.rounds, seed=seed, tick=tick,
             publish_seconds=self.publish_seconds,
         )  # fmt: skip
-
-
-def _here(work: _Work, tasks: Sequence[_Task], progress: Progress) -> list[Run]:
-    done = count(1)
-    return [work.run(task, lambda: progress(next(done), len(tasks) * work.rounds)) for task in tasks]
-
-
-def _in_processes(processes: int, work: _Work, tasks: Sequence[_Task], progress: Progress) -> list[Run]:
-    # Spawned, not forked: a fork would copy the state of whatever threads the caller has.
-    context = multiprocessing.get_context("spawn")
-    done, stopped = context.Value("q", 0), context.RawValue("b", 0)
-    with ProcessPoolExecutor(processes, context, _begin, (work, done, stopped)) as pool:
-        running = [pool.submit(_work_on, task) for task in tasks]
-        left: Collection[Future[Run]] = running
-        try:
-            while left:
-                finished, left = wait(left, _POLL_SECONDS, FIRST_EXCEPTION)
-                progress(done.value, len(tasks) * work.rounds)
-                for each in finished:
-                    each.result()  # raises what the run raised
-        finally:
-            stopped.value = 1
-            pool.shutdown(cancel_futures=True)
-        return [each.result() for each in running]
-
-
-#: Of a process that runs tasks: its work, how many rounds all of them have done, and whether to stop.
-_mine: tuple[_Work, Any, Any]
-
-
-def _begin(work: _Work, done: Any, stopped: Any) -> None:
-    global _mine
-    _mine = work, done, stopped
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started us hears of it, and stops us
-
-
-def _work_on(task: _Task) -> Run:
-    work, done, stopped = _mine
-
-    def tick() -> None:
-        if stopped.value:
-            raise InterruptedError("the simulation was stopped")
-        with done.get_lock():
-            done.value += 1
-
-    return work.run(task, tick)
 
 
 def _check(contenders: Sequence[Contender], rounds: int, seeds: int) -> None:

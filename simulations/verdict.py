@@ -80,7 +80,7 @@ def judge(
         refusals.append("The estimators gave no interval for the difference.")
         return _refused(refusals, warnings, level)
     mass = sum(each.support.unsupported_mass for each in both)
-    reach = _reach(mass, reward_range)
+    reach = reach_of(mass, reward_range)
     if mass and (reach is None or _limits(reach, difference)):
         refusals.append(_unsupported(mass, reach))
     if refusals or reach is None:
@@ -141,7 +141,12 @@ def _warnings(found: Diagnosis) -> Iterator[str]:
         )
 
 
-def _reach(mass: float, reward_range: tuple[float, float] | None) -> float | None:
+def reach_of(mass: float, reward_range: tuple[float, float] | None) -> float | None:
+    """How far an estimate may be off for a share `mass` of choices that the log cannot know.
+
+    >>> reach_of(0.25, (0.0, 2.0))
+    0.5
+    """
     # Unsupported rewards count as 0, as the mean of the others, or as predicted: at most so far off.
     if not mass:
         return 0.0

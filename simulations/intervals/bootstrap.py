@@ -90,10 +90,15 @@ class Buckets(msgspec.Struct, frozen=True, kw_only=True):
         return self.estimator.value(means)
 
     @property
+    def totals(self) -> tuple[Floats, Floats]:
+        """Counts (`BUCKETS`,) and sums (`BUCKETS`, c) of all buckets."""
+        sums = np.array([[number(total) for total in column] for column in self.sums]).T
+        return np.array(self.counts, dtype=np.float64), sums
+
+    @property
     def used(self) -> tuple[Floats, Floats]:
         """Counts (b,) and sums (b, c) of the buckets that have rounds."""
-        counts = np.array(self.counts, dtype=np.float64)
-        sums = np.array([[number(total) for total in column] for column in self.sums]).T
+        counts, sums = self.totals
         return counts[counts > 0], sums[counts > 0]
 
 

@@ -15,7 +15,7 @@ MOST_GROUPS = 30
 
 def to_html(report: Report) -> str:
     """The page, in UTF-8. Whatever a log or a name contains is escaped."""
-    page = _template().render(
+    page = template("page.html.j2").render(
         report=report,
         verdict=report.verdict,
         found=report.diagnostics,
@@ -31,7 +31,8 @@ def to_html(report: Report) -> str:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """One of the pages here; it escapes what it is given."""
     environment = Environment(
         loader=PackageLoader("simulations.report", "."),
         autoescape=True,
@@ -39,7 +40,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html.j2")
+    return environment.get_template(name)
 
 
 def _primary(report: Report) -> list[tuple[str, Estimate]]:
