@@ -178,6 +178,17 @@ def batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[Any]:
         yield from file.iter_batches(rows, columns=list(columns))
 
 
+def record_batch(name: str, values: Sequence[Any]) -> Any:
+    """One column as a pyarrow.RecordBatch.
+
+    >>> record_batch("state", [b"a", b"b"]).num_rows
+    2
+    """
+    import pyarrow as pa
+
+    return pa.record_batch([pa.array(values)], names=[name])
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
     import pyarrow as pa

@@ -155,10 +155,12 @@ class Plan:
     def _mixture(self, rows: Sequence[Logged]) -> Floats | None:
         if not self.loggers:
             return None
-        shares = [
-            [share * logger.distribution(row)[row.chosen] for logger, share in self.loggers] for row in rows
-        ]
-        return np.asarray(np.array(shares).sum(axis=1), float)
+        return np.array(
+            [
+                sum(share * logger.distribution(row)[row.chosen] for logger, share in self.loggers)
+                for row in rows
+            ]
+        )
 
     def _value(self, estimator: Estimator, rounds: Rounds) -> Seen:
         return Seen(

@@ -35,8 +35,8 @@ _FEATURE, _REWARD, _WEIGHT = 2.0**8, 2.0**12, 2.0**6
 _LARGEST_WEIGHT = 2.0**9
 #: The sums of so many products are exact in a double.
 _BLOCK = 2_048
-#: Products of actions and context fields that are looked up together: 64 MB.
-_MOST_PRODUCTS = 2**24
+#: Actions whose rewards are predicted together: 8 MB.
+_TOGETHER = 2**20
 #: Ridge penalties to choose from, in rounds.
 _PENALTIES = tuple(10.0**power for power in range(5))
 _MIXED = np.uint32(2_654_435_761)
@@ -72,18 +72,17 @@ def encode(rows: Sequence[Logged]) -> Encoded:
 class RewardSums(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a reward model is fitted from; `a + b` equals the sums over all rounds at once, exactly."""
 
-    #: For each fold: sums of weight x feature x feature (FOLDS, SIZE, SIZE), weight x feature x reward
-    #: (FOLDS, SIZE) and weight x reward x reward (FOLDS,), as whole numbers of the grid's units.
+    #: For each fold: sums of weight x feature x feature (FOLDS, SIZE, SIZE) and weight x feature x reward
+    #: (FOLDS, SIZE), as whole numbers of the grid's units. They hold 10**11 rounds of weight 1.
     products: Whole
     rewarded: Whole
-    squares: Whole
 
     @classmethod
     def none(cls) -> RewardSums:
         """Of no rounds."""
-        shape = (FOLDS, SIZE, SIZE)
-        whole = [np.zeros(shape[:size], np.int64) for size in (3, 2, 1)]
-        return cls(products=whole[0], rewarded=whole[1], squares=whole[2])
+        return cls(
+            products=np.zeros((FOLDS, SIZE, SIZE), np.int64), rewarded=np.zeros((FOLDS, SIZE), np.int64)
+        )
 
     @classmethod
     def of(cls, encoded: Encoded, scaled_reward: Floats, weight: Floats | None = None) -> RewardSums:
@@ -102,16 +101,11 @@ class RewardSums(msgspec.Struct, frozen=True, kw_only=True, eq=False):
                 weighted = columns * counts[rows, None]
                 total.products[fold] += (weighted.T @ columns).astype(np.int64)
                 total.rewarded[fold] += (weighted.T @ reward[rows]).astype(np.int64)
-                total.squares[fold] += int(counts[rows] @ reward[rows] ** 2)
         return total
 
     def __add__(self, other: RewardSums) -> RewardSums:
         """Of the rounds of both."""
-        return RewardSums(
-            products=self.products + other.products,
-            rewarded=self.rewarded + other.rewarded,
-            squares=self.squares + other.squares,
-        )
+        return RewardSums(products=self.products + other.products, rewarded=self.rewarded + other.rewarded)
 
 
 class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -133,7 +127,7 @@ class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def predict(self, encoded: Encoded) -> Floats:
         """The expected reward of each action (n, most actions); any number where there is none."""
         count, most = encoded.actions.shape
-        rows = max(1, _MOST_PRODUCTS // (most * max(1, encoded.fields.shape[1])))
+        rows = max(1, _TOGETHER // most)
         parts = [self._block(encoded, slice(at, at + rows)) for at in range(0, count, rows)]
         shares = np.clip(np.concatenate(parts), 0.0, 1.0)
         return np.asarray(self.low + self.span * shares)
@@ -142,20 +136,23 @@ class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Of the logged action, and their mean over each round's target distribution."""
         predicted = self.predict(encoded)
         pmf = _padded(targets)
-        return Predictions(
-            logged=np.take_along_axis(predicted, encoded.chosen[:, None], axis=1)[:, 0],
-            target=np.einsum("nk,nk->n", predicted, pmf),
-        )
+        mean: Floats = np.zeros(len(predicted))
+        for action in range(pmf.shape[1]):
+            mean += predicted[:, action] * pmf[:, action]
+        logged = np.take_along_axis(predicted, encoded.chosen[:, None], axis=1)[:, 0]
+        return Predictions(logged=logged, target=mean)
 
     def _block(self, encoded: Encoded, rows: slice) -> Floats:
-        own = self.coefficients[encoded.fold[rows]]
-        actions, fields, values = encoded.actions[rows], encoded.fields[rows], encoded.values[rows]
-        at = np.arange(len(own))
-        alone = np.take_along_axis(own, 1 + (actions % _ACTIONS).astype(np.int64), axis=1)
-        context = np.take_along_axis(own, 1 + _ACTIONS + (fields % _CONTEXT).astype(np.int64), axis=1)
-        products = own[at[:, None, None], _product_columns(actions[:, :, None], fields[:, None, :])]
-        shared = own[:, 0] + np.einsum("nt,nt->n", context, values)
-        return np.asarray(shared[:, None] + alone + np.einsum("nkt,nt->nk", products, values))
+        # One field after the other: a sum over an axis would be rounded by how far that was filled up.
+        coefficients = self.coefficients.ravel()
+        own = encoded.fold[rows, None] * SIZE
+        actions = encoded.actions[rows]
+        found = coefficients[own] + coefficients[own + 1 + actions % _ACTIONS]
+        for fields, values in zip(encoded.fields[rows].T, encoded.values[rows].T, strict=True):
+            fields, value = fields[:, None], values[:, None]
+            found += coefficients[own + 1 + _ACTIONS + fields % _CONTEXT] * value
+            found += coefficients[own + _product_columns(actions, fields)] * value
+        return np.asarray(found)
 
 
 def _logged(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Floats:

@@ -20,6 +20,7 @@ REQUIRED = ("actions", "chosen", "probability", "reward")
 OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "logger")
 #: Of an export, from which the name of the logger is made.
 _MADE_BY = ("mode", "model_version", "config_version")
+COLUMNS = (*REQUIRED, *OPTIONAL, *_MADE_BY)
 _HOW = "Rename it, or say which column is which: columns={'reward': 'click'}."
 
 
@@ -61,7 +62,7 @@ class ParquetLog:
         row = 1
         for file in self._files:
             there = parquet.describe(file).columns
-            names = [self._columns.get(name, name) for name in (*REQUIRED, *OPTIONAL, *_MADE_BY)]
+            names = [self._columns.get(name, name) for name in COLUMNS]
             for batch in parquet.batches(file, [name for name in names if name in there], self._chunk):
                 yield from _of_batch(batch, row, self._columns)
                 row += batch.num_rows
@@ -84,7 +85,7 @@ def rows_of(batch: Any, first_row: int, columns: Mapping[str, str] | None = None
 def _of_batch(batch: Any, first_row: int, columns: Mapping[str, str]) -> Iterator[Logged | Problem]:
     wanted = {name: columns.get(name, name) for name in REQUIRED} | dict(columns)
     values.require(wanted, batch.schema.names, "record batch", _HOW)
-    there = {name: columns.get(name, name) for name in (*REQUIRED, *OPTIONAL, *_MADE_BY)}
+    there = {name: columns.get(name, name) for name in COLUMNS}
     names = [name for name, column in there.items() if column in batch.schema.names]
     lists = [batch.column(there[name]).to_pylist() for name in names]
     for row, fields in enumerate(zip(*lists, strict=True), start=first_row):
