@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild slow faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-large slow faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -39,6 +39,9 @@ bench-learning: $(VENV)/.dev
 
 bench-rebuild: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rebuild
+
+bench-large: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.large
 
 check: lint types test
 

@@ -11,6 +11,7 @@ import numpy as np
 from simulations.columns import as_logged, rounds_of
 from simulations.diagnostics import Diagnostics
 from simulations.estimators.contract import Estimator, Running
+from simulations.estimators.mips import MIPS
 from simulations.exact import Floats
 from simulations.intervals.bootstrap import Buckets
 from simulations.intervals.paired import compared
@@ -150,6 +151,7 @@ class Plan:
             predictions=predictions(self.model),
             robust_predictions=predictions(self.robust_models[which] if self.robust_models else None),
             mixture_probability=mixture,
+            embedded=any(isinstance(estimator, MIPS) for estimator in self.estimators),
         )
 
     def _mixture(self, rows: Sequence[Logged]) -> Floats | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -58,12 +58,15 @@ class Encoded(NamedTuple):
 def encode(rows: Sequence[Logged]) -> Encoded:
     """Rounds as hashes; n >= 1."""
     contexts = [_context(features.encode_context(row.context)) for row in rows]
+    offers = {id(row.actions): row.actions for row in rows}  # mostly the same catalogue again and again
+    hashes = {key: [_hash(action.action_id) for action in actions] for key, actions in offers.items()}
+    values = _padded([values for _, values in contexts])
+    # A context is of length 1 at most.
+    scale = _FEATURE / np.sqrt([[max(1, len(values))] for _, values in contexts])
     return Encoded(
-        actions=_padded([[_hash(action.action_id) for action in row.actions] for row in rows]).astype(
-            np.uint32
-        ),
-        fields=_padded([hashes for hashes, _ in contexts]).astype(np.uint32),
-        values=_padded([values for _, values in contexts]),
+        actions=_padded([hashes[id(row.actions)] for row in rows]).astype(np.uint32),
+        fields=_padded([fields for fields, _ in contexts]).astype(np.uint32),
+        values=np.rint(values * scale) / _FEATURE,
         chosen=np.array([row.chosen for row in rows]),
         fold=np.array([_hash(row.subject or row.decision_id) % FOLDS for row in rows]),
     )
@@ -98,6 +101,10 @@ class RewardSums(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             for start in range(0, len(own), _BLOCK):
                 rows = own[start : start + _BLOCK]
                 columns = np.rint(_logged(encoded, rows) * _FEATURE)
+                if weight is None:  # such a product is symmetric, which takes half the time
+                    total.products[fold] += (columns.T @ columns * _WEIGHT).astype(np.int64)
+                    total.rewarded[fold] += (reward[rows] @ columns * _WEIGHT).astype(np.int64)
+                    continue
                 weighted = columns * counts[rows, None]
                 total.products[fold] += (weighted.T @ columns).astype(np.int64)
                 total.rewarded[fold] += (weighted.T @ reward[rows]).astype(np.int64)
@@ -203,18 +210,15 @@ def _error(sums: RewardSums, fold: int, coefficients: Floats) -> float:
     return float(coefficients @ products @ coefficients - 2.0 * coefficients @ rewarded)
 
 
-def _context(line: str) -> tuple[list[int], list[float]]:
-    """Hashes and values of a context's fields, from its line as the models get it; of length 1 at most."""
-    hashes, values, space = [], [], ""
-    for token in line.split(" ")[1:]:
-        if token.startswith("|"):
-            space = token.partition(":")[0]
-        else:
-            hashed, value = _field(space + token)
-            hashes.append(hashed)
-            values.append(value)
-    scale = _FEATURE / max(1.0, len(values)) ** 0.5
-    return hashes, [round(value * scale) / _FEATURE for value in values]
+def _context(line: str) -> tuple[Sequence[int], Sequence[float]]:
+    """Hashes and values of a context's fields, from its line as the models get it."""
+    found: list[tuple[int, float]] = []
+    for part in line.split(" |")[1:]:
+        name, *tokens = part.split(" ")
+        space = "|" + name.partition(":")[0]
+        found += [_field(space + token) for token in tokens]
+    hashes, values = zip(*found, strict=True) if found else ((), ())
+    return hashes, values
 
 
 @lru_cache(maxsize=65_536)
@@ -230,5 +234,8 @@ def _hash(text: str) -> int:
 
 def _padded(lists: Sequence[Sequence[float]]) -> Floats:
     """Lists of several lengths as rows of one array, filled up with zeros; one column at least."""
-    columns = list(zip_longest(*lists, fillvalue=0))
-    return np.array(columns, float).T if columns else np.zeros((len(lists), 1))
+    lengths = np.fromiter(map(len, lists), np.intp, len(lists))
+    found: Floats = np.zeros((len(lists), max(1, lengths.max())))
+    there = np.arange(found.shape[1]) < lengths[:, None]
+    found[there] = np.fromiter(chain.from_iterable(lists), float, int(lengths.sum()))
+    return found

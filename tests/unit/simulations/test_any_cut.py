@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from random import Random
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,6 +78,10 @@ def subjects(rows: Order) -> Subjects:
     return Subjects.of([BY_SUBJECT[row] for row in rows.tolist()])
 
 
+def pickled(value: Any) -> Any:
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 our own bytes
+
+
 def plan() -> Plan:
     model = RewardModel.fit(sums(ROWS), (0.0, 1.0))
     names = [BOUND if name == "replay" else name for name in ESTIMATORS]
@@ -106,8 +111,8 @@ def test_evidence(places: list[int], random: Random) -> None:
 def test_evidence_of_one_row_at_a_time_pickled() -> None:
     """As it comes from other processes."""
     asked = plan()
-    again: Plan = pickle.loads(pickle.dumps(asked))
-    found = [pickle.loads(pickle.dumps(again.evidence(Chunk([row], [])))) for row in ROWS]
+    again: Plan = pickled(asked)
+    found = [pickled(again.evidence(Chunk([row], []))) for row in ROWS]
     assert sum(found, Evidence()) == evidence(asked, [ROWS])
 
 

@@ -22,7 +22,6 @@ from bandit.types import PolicySettings, SquareCB
 from bandit.vw import Model
 from simulations.evaluation import ESTIMATORS, evaluate
 from simulations.logs.parquet import ParquetLog
-from simulations.logs.rows import Logged
 from simulations.policies import Fixed, Function, Learning, SegmentTable, Static, Target
 from simulations.report import Report
 from simulations.spark import SparkLog
@@ -179,5 +178,5 @@ def test_policies_that_learn_along_the_log_are_refused(spark: SparkSession) -> N
 
 def test_a_pickled_model_predicts_the_same() -> None:
     policy, rows = trained(), logged(varied_log(100))
-    again: Target = pickle.loads(pickle.dumps(policy))
+    again: Target = pickle.loads(pickle.dumps(policy))  # noqa: S301 our own bytes
     assert [again.distribution(row) for row in rows] == [policy.distribution(row) for row in rows]

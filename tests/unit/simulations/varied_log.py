@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -48,7 +49,7 @@ def logged(table: pa.Table) -> list[Logged]:
     return [row for batch in table.to_batches() for row in rows_of(batch, 1).rows]
 
 
-def odd_preference(context: Features, actions: list[Action]) -> list[float]:
+def odd_preference(context: Features, actions: Sequence[Action]) -> list[float]:
     """A policy that others can import: depends on both, and never sums to 1 exactly."""
     found = np.array(
         [1.0 + len(action.action_id) + len(context) * index for index, action in enumerate(actions)]
