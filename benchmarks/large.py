@@ -10,21 +10,25 @@ Run with `make bench-large`; writes .bench/large.json.
 from __future__ import annotations
 
 import json
+import os
 import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import psutil
 import pyarrow as pa
 from pyarrow import parquet
+from rich.console import Console
+from rich.table import Table
 
 from simulations.evaluation import evaluate
 from simulations.logs.parquet import ParquetLog
-
-if TYPE_CHECKING:
-    pass
+from simulations.logs.rows import Log
 
 ROWS = (50_000, 200_000, 1_000_000)
 SPARK_ROWS = (200_000, 1_000_000)

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _HOW = "Rename it: frame.withColumnRenamed('click', 'reward')."
-#: A part is one pickled state, of some megabytes. So many tasks merge them before the driver does.
-_MERGERS = 16
+#: Each part leaves a pickled state of some megabytes; so many tasks add them up before the driver does.
+_MERGERS = 8
 _SCHEMA = "state binary"
 
 
 class SparkLog:
-    """A data frame with the columns of an exported log (docs/logs.md), such as `spark.read.parquet(...)` is.
+    """A data frame with the columns of an exported log, such as `spark.read.parquet(...)` is.
 
     Its parts are read side by side in no order, and add up to what a local log says, to the last bit. So
     policies that learn along the log are refused, there is no confidence sequence, and a decision that is
