@@ -176,7 +176,8 @@ def batches(path: Path, columns: Sequence[str], rows: int) -> Iterator[Any]:
     from pyarrow import parquet
 
     with _reading(path), parquet.ParquetFile(path) as file:
-        yield from file.iter_batches(rows, columns=list(columns))
+        for group in range(file.num_row_groups):  # asked for all at once, pyarrow keeps what it has read
+            yield from file.iter_batches(rows, row_groups=[group], columns=list(columns))
 
 
 def values(column: Any) -> list[Any]:
