@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope slow statistical \
-  faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope bench-large slow \
+  statistical faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -48,6 +48,9 @@ bench-rebuild: $(VENV)/.dev
 # OBP=PYTHON names the Python of an environment with Open Bandit Pipeline, to stand beside ours.
 bench-ope: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.ope $(if $(OBP),--obp $(OBP))
+
+bench-large: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.large
 
 check: lint types test
 

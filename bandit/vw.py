@@ -262,6 +262,10 @@ class Model:
             path.write_bytes(data)
             return cls([f"--initial_regressor={path}", *options])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To be pickled, such as for another process that predicts."""
+        return Model._loaded, (self.to_bytes(),)
+
     def to_bytes(self) -> bytes:
         """Weights and learner state, to be read by `from_bytes`."""
         with _refusals(), tempfile.TemporaryDirectory(prefix="segbandit-") as folder:

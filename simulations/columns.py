@@ -24,10 +24,12 @@ def rounds_of(
     predictions: Predictions | None = None,
     robust_predictions: Predictions | None = None,
     mixture_probability: Floats | None = None,
+    embedded: bool = True,
 ) -> Rounds:
     """Rounds (n,) and the target's distribution over each one's actions, as columns.
 
-    Columns that need the logged distribution are there if every row has one.
+    Columns that need the logged distribution are there if every row has one; `embedding_weight`, which only
+    MIPS looks at, if it is to be `embedded`.
     """
     known = all(row.pmf is not None for row in rows)
     return Rounds(
@@ -36,7 +38,7 @@ def rounds_of(
         target_probability=np.array([pmf[row.chosen] for row, pmf in zip(rows, targets, strict=True)], float),
         predictions=predictions,
         robust_predictions=robust_predictions,
-        embedding_weight=_column(_embedding_weight, rows, targets) if known else None,
+        embedding_weight=_column(_embedding_weight, rows, targets) if known and embedded else None,
         mixture_probability=mixture_probability,
         largest_weight=_column(_largest_weight, rows, targets) if known else None,
         subject=np.array([subject_hash(row.subject or row.decision_id) for row in rows], np.uint64),

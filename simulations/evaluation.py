@@ -157,7 +157,7 @@ class _Asked:
             reference=plan.reference.name,
             level=level,
             rounds=diagnosis.rounds,
-            excluded={**self._scan.unusable, **_left_out(evidence.left_out)},
+            excluded=dict(sorted(self._scan.unusable.items())) | _left_out(evidence.left_out),
             primary=plan.estimators[0].name,
             estimates=[_estimate(seen, level) for seen in evidence.target],
             reference_estimates=[_estimate(seen, level) for seen in evidence.reference],
@@ -185,7 +185,7 @@ class _Asked:
             )
         return [
             (self._policy(self._loggers[name]).anew(), rounds / self._scan.rounds)
-            for name, rounds in self._scan.loggers.items()
+            for name, rounds in sorted(self._scan.loggers.items())
         ]
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from simulations.columns import as_logged, rounds_of
 from simulations.diagnostics import Diagnostics
 from simulations.estimators.contract import Estimator, Running
+from simulations.estimators.mips import MIPS
 from simulations.exact import Floats
 from simulations.intervals.bootstrap import Buckets
 from simulations.intervals.paired import compared
@@ -155,15 +156,18 @@ class Plan:
             predictions=predictions(self.model),
             robust_predictions=predictions(self.robust_models[which] if self.robust_models else None),
             mixture_probability=mixture,
+            embedded=any(isinstance(estimator, MIPS) for estimator in self.estimators),
         )
 
     def _mixture(self, rows: Sequence[Logged]) -> Floats | None:
         if not self.loggers:
             return None
-        shares = [
-            [share * logger.distribution(row)[row.chosen] for logger, share in self.loggers] for row in rows
-        ]
-        return np.asarray(np.array(shares).sum(axis=1), float)
+        return np.array(
+            [
+                sum(share * logger.distribution(row)[row.chosen] for logger, share in self.loggers)
+                for row in rows
+            ]
+        )
 
     def _value(self, estimator: Estimator, rounds: Rounds) -> Seen:
         return Seen(

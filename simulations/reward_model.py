@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import chain
 from typing import NamedTuple
 
 import msgspec
@@ -35,8 +35,8 @@ _FEATURE, _REWARD, _WEIGHT = 2.0**8, 2.0**12, 2.0**6
 _LARGEST_WEIGHT = 2.0**9
 #: The sums of so many products are exact in a double.
 _BLOCK = 2_048
-#: Products of actions and context fields that are looked up together: 64 MB.
-_MOST_PRODUCTS = 2**24
+#: Actions whose rewards are predicted together: 8 MB.
+_TOGETHER = 2**20
 #: Ridge penalties to choose from, in rounds.
 _PENALTIES = tuple(10.0**power for power in range(5))
 _MIXED = np.uint32(2_654_435_761)
@@ -58,12 +58,15 @@ class Encoded(NamedTuple):
 def encode(rows: Sequence[Logged]) -> Encoded:
     """Rounds as hashes; n >= 1."""
     contexts = [_context(features.encode_context(row.context)) for row in rows]
+    offers = {id(row.actions): row.actions for row in rows}  # mostly the same catalogue again and again
+    hashes = {key: [_hash(action.action_id) for action in actions] for key, actions in offers.items()}
+    values = _padded([values for _, values in contexts])
+    # A context is of length 1 at most.
+    scale = _FEATURE / np.sqrt([[max(1, len(values))] for _, values in contexts])
     return Encoded(
-        actions=_padded([[_hash(action.action_id) for action in row.actions] for row in rows]).astype(
-            np.uint32
-        ),
-        fields=_padded([hashes for hashes, _ in contexts]).astype(np.uint32),
-        values=_padded([values for _, values in contexts]),
+        actions=_padded([hashes[id(row.actions)] for row in rows]).astype(np.uint32),
+        fields=_padded([fields for fields, _ in contexts]).astype(np.uint32),
+        values=np.rint(values * scale) / _FEATURE,
         chosen=np.array([row.chosen for row in rows]),
         fold=np.array([_hash(row.subject or row.decision_id) % FOLDS for row in rows]),
     )
@@ -72,18 +75,17 @@ def encode(rows: Sequence[Logged]) -> Encoded:
 class RewardSums(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     """What a reward model is fitted from; `a + b` equals the sums over all rounds at once, exactly."""
 
-    #: For each fold: sums of weight x feature x feature (FOLDS, SIZE, SIZE), weight x feature x reward
-    #: (FOLDS, SIZE) and weight x reward x reward (FOLDS,), as whole numbers of the grid's units.
+    #: For each fold: sums of weight x feature x feature (FOLDS, SIZE, SIZE) and weight x feature x reward
+    #: (FOLDS, SIZE), as whole numbers of the grid's units. They hold 10**11 rounds of weight 1.
     products: Whole
     rewarded: Whole
-    squares: Whole
 
     @classmethod
     def none(cls) -> RewardSums:
         """Of no rounds."""
-        shape = (FOLDS, SIZE, SIZE)
-        whole = [np.zeros(shape[:size], np.int64) for size in (3, 2, 1)]
-        return cls(products=whole[0], rewarded=whole[1], squares=whole[2])
+        return cls(
+            products=np.zeros((FOLDS, SIZE, SIZE), np.int64), rewarded=np.zeros((FOLDS, SIZE), np.int64)
+        )
 
     @classmethod
     def of(cls, encoded: Encoded, scaled_reward: Floats, weight: Floats | None = None) -> RewardSums:
@@ -99,19 +101,18 @@ class RewardSums(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             for start in range(0, len(own), _BLOCK):
                 rows = own[start : start + _BLOCK]
                 columns = np.rint(_logged(encoded, rows) * _FEATURE)
+                if weight is None:  # such a product is symmetric, which takes half the time
+                    total.products[fold] += (columns.T @ columns * _WEIGHT).astype(np.int64)
+                    total.rewarded[fold] += (reward[rows] @ columns * _WEIGHT).astype(np.int64)
+                    continue
                 weighted = columns * counts[rows, None]
                 total.products[fold] += (weighted.T @ columns).astype(np.int64)
                 total.rewarded[fold] += (weighted.T @ reward[rows]).astype(np.int64)
-                total.squares[fold] += int(counts[rows] @ reward[rows] ** 2)
         return total
 
     def __add__(self, other: RewardSums) -> RewardSums:
         """Of the rounds of both."""
-        return RewardSums(
-            products=self.products + other.products,
-            rewarded=self.rewarded + other.rewarded,
-            squares=self.squares + other.squares,
-        )
+        return RewardSums(products=self.products + other.products, rewarded=self.rewarded + other.rewarded)
 
 
 class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
@@ -133,7 +134,7 @@ class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def predict(self, encoded: Encoded) -> Floats:
         """The expected reward of each action (n, most actions); any number where there is none."""
         count, most = encoded.actions.shape
-        rows = max(1, _MOST_PRODUCTS // (most * max(1, encoded.fields.shape[1])))
+        rows = max(1, _TOGETHER // most)
         parts = [self._block(encoded, slice(at, at + rows)) for at in range(0, count, rows)]
         shares = np.clip(np.concatenate(parts), 0.0, 1.0)
         return np.asarray(self.low + self.span * shares)
@@ -142,20 +143,23 @@ class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         """Of the logged action, and their mean over each round's target distribution."""
         predicted = self.predict(encoded)
         pmf = _padded(targets)
-        return Predictions(
-            logged=np.take_along_axis(predicted, encoded.chosen[:, None], axis=1)[:, 0],
-            target=np.einsum("nk,nk->n", predicted, pmf),
-        )
+        mean: Floats = np.zeros(len(predicted))
+        for action in range(pmf.shape[1]):
+            mean += predicted[:, action] * pmf[:, action]
+        logged = np.take_along_axis(predicted, encoded.chosen[:, None], axis=1)[:, 0]
+        return Predictions(logged=logged, target=mean)
 
     def _block(self, encoded: Encoded, rows: slice) -> Floats:
-        own = self.coefficients[encoded.fold[rows]]
-        actions, fields, values = encoded.actions[rows], encoded.fields[rows], encoded.values[rows]
-        at = np.arange(len(own))
-        alone = np.take_along_axis(own, 1 + (actions % _ACTIONS).astype(np.int64), axis=1)
-        context = np.take_along_axis(own, 1 + _ACTIONS + (fields % _CONTEXT).astype(np.int64), axis=1)
-        products = own[at[:, None, None], _product_columns(actions[:, :, None], fields[:, None, :])]
-        shared = own[:, 0] + np.einsum("nt,nt->n", context, values)
-        return np.asarray(shared[:, None] + alone + np.einsum("nkt,nt->nk", products, values))
+        # One field after the other: a sum over an axis would be rounded by how far that was filled up.
+        coefficients = self.coefficients.ravel()
+        own = encoded.fold[rows, None] * SIZE
+        actions = encoded.actions[rows]
+        found = coefficients[own] + coefficients[own + 1 + actions % _ACTIONS]
+        for fields, values in zip(encoded.fields[rows].T, encoded.values[rows].T, strict=True):
+            fields, value = fields[:, None], values[:, None]
+            found += coefficients[own + 1 + _ACTIONS + fields % _CONTEXT] * value
+            found += coefficients[own + _product_columns(actions, fields)] * value
+        return np.asarray(found)
 
 
 def _logged(encoded: Encoded, rows: npt.NDArray[np.int64]) -> Floats:
@@ -206,18 +210,15 @@ def _error(sums: RewardSums, fold: int, coefficients: Floats) -> float:
     return float(coefficients @ products @ coefficients - 2.0 * coefficients @ rewarded)
 
 
-def _context(line: str) -> tuple[list[int], list[float]]:
-    """Hashes and values of a context's fields, from its line as the models get it; of length 1 at most."""
-    hashes, values, space = [], [], ""
-    for token in line.split(" ")[1:]:
-        if token.startswith("|"):
-            space = token.partition(":")[0]
-        else:
-            hashed, value = _field(space + token)
-            hashes.append(hashed)
-            values.append(value)
-    scale = _FEATURE / max(1.0, len(values)) ** 0.5
-    return hashes, [round(value * scale) / _FEATURE for value in values]
+def _context(line: str) -> tuple[Sequence[int], Sequence[float]]:
+    """Hashes and values of a context's fields, from its line as the models get it."""
+    found: list[tuple[int, float]] = []
+    for part in line.split(" |")[1:]:
+        name, *tokens = part.split(" ")
+        space = "|" + name.partition(":")[0]
+        found += [_field(space + token) for token in tokens]
+    hashes, values = zip(*found, strict=True) if found else ((), ())
+    return hashes, values
 
 
 @lru_cache(maxsize=65_536)
@@ -233,5 +234,8 @@ def _hash(text: str) -> int:
 
 def _padded(lists: Sequence[Sequence[float]]) -> Floats:
     """Lists of several lengths as rows of one array, filled up with zeros; one column at least."""
-    columns = list(zip_longest(*lists, fillvalue=0))
-    return np.array(columns, float).T if columns else np.zeros((len(lists), 1))
+    lengths = np.fromiter(map(len, lists), np.intp, len(lists))
+    found: Floats = np.zeros((len(lists), max(1, lengths.max())))
+    there = np.arange(found.shape[1]) < lengths[:, None]
+    found[there] = np.fromiter(chain.from_iterable(lists), float, int(lengths.sum()))
+    return found

@@ -32,9 +32,39 @@ def checked(row: Logged, said: object = None) -> Logged | Problem:
     >>> checked(row).cause
     'probability above one'
     """
-    for cause, message in _wrong(row, said):
-        return Problem(row.row, cause, f"row {row.row}: {message}")
+    if not _is_sound(row):
+        for cause, message in _wrong(row, said):
+            return Problem(row.row, cause, f"row {row.row}: {message}")
+    try:
+        features.check(row.context, "context")
+    except (InvalidInputError, AttributeError, TypeError) as error:
+        message = f"row {row.row}: {error} Leave the field out, or mend it."
+        return Problem(row.row, "invalid context", message)
     return row
+
+
+def _is_sound(row: Logged) -> bool:
+    """At a glance, whether its numbers are all as they should be; if not, they may be nevertheless."""
+    p, reward, pmf = row.probability, row.reward, row.pmf
+    return (
+        type(row.chosen) is int
+        and 0 <= row.chosen < len(row.actions)
+        and type(p) is type(reward) is float
+        and 0.0 < p <= 1.0
+        and -_LARGEST <= reward <= _LARGEST
+        and (
+            pmf is None
+            or (
+                type(pmf) is list
+                and len(pmf) == len(row.actions)
+                and set(map(type, pmf)) == {float}
+                and min(pmf) >= 0.0
+                and max(pmf) <= 1.0
+                and abs(math.fsum(pmf) - 1.0) <= TOLERANCE
+                and abs(pmf[row.chosen] - p) <= TOLERANCE
+            )
+        )
+    )
 
 
 def _wrong(row: Logged, said: object) -> Iterator[tuple[str, str]]:
@@ -49,10 +79,6 @@ def _wrong(row: Logged, said: object) -> Iterator[tuple[str, str]]:
         yield "reward not finite", f"expected a finite number as reward, got {row.reward!r}. {do}"
     if row.pmf is not None:
         yield from _wrong_pmf(row.pmf, row)
-    try:
-        features.check(row.context, "context")
-    except (InvalidInputError, AttributeError, TypeError) as error:
-        yield "invalid context", f"{error} Leave the field out, or mend it."
 
 
 def _wrong_probability(probability: Any) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ REQUIRED = ("actions", "chosen", "probability", "reward")
 OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "logger")
 #: Of an export, from which the name of the logger is made.
 _MADE_BY = ("mode", "model_version", "config_version")
+COLUMNS = (*REQUIRED, *OPTIONAL, *_MADE_BY)
 _HOW = "Rename it, or say which column is which: columns={'reward': 'click'}."
 
 
@@ -61,7 +63,7 @@ class ParquetLog:
         row = 1
         for file in self._files:
             there = parquet.describe(file).columns
-            names = [self._columns.get(name, name) for name in (*REQUIRED, *OPTIONAL, *_MADE_BY)]
+            names = [self._columns.get(name, name) for name in COLUMNS]
             for batch in parquet.batches(file, [name for name in names if name in there], self._chunk):
                 yield from _of_batch(batch, row, self._columns)
                 row += batch.num_rows
@@ -84,41 +86,45 @@ def rows_of(batch: Any, first_row: int, columns: Mapping[str, str] | None = None
 def _of_batch(batch: Any, first_row: int, columns: Mapping[str, str]) -> Iterator[Logged | Problem]:
     wanted = {name: columns.get(name, name) for name in REQUIRED} | dict(columns)
     values.require(wanted, batch.schema.names, "record batch", _HOW)
-    there = {name: columns.get(name, name) for name in (*REQUIRED, *OPTIONAL, *_MADE_BY)}
-    names = [name for name, column in there.items() if column in batch.schema.names]
-    lists = [batch.column(there[name]).to_pylist() for name in names]
-    for row, fields in enumerate(zip(*lists, strict=True), start=first_row):
-        yield _row(row, dict(zip(names, fields, strict=True)))
+    there = [columns.get(name, name) for name in COLUMNS]
+    lists = [parquet.values(batch.column(c)) if c in batch.schema.names else repeat(None) for c in there]
+    for row, fields in enumerate(zip(*lists, strict=False), start=first_row):
+        yield _row(row, *fields)
 
 
-def _row(row: int, fields: dict[str, Any]) -> Logged | Problem:
+def _row(
+    row: int,
+    actions: Any,
+    chosen: Any,
+    probability: Any,
+    reward: Any,
+    decision_id: Any,
+    decided_at: Any,
+    subject: Any,
+    context: Any,
+    pmf: Any,
+    logger: Any,
+    *made_by: Any,
+) -> Logged | Problem:
     try:
-        context, actions = values.context(fields.get("context")), values.actions(fields["actions"] or "")
+        context, actions = values.context(context), values.actions(actions or "")
     except (InvalidInputError, TypeError) as error:
         return Problem(row, "broken JSON", f"row {row}: {error} Mend the row.")
-    pmf = fields.get("pmf")
     return check.checked(
         Logged(
             row=row,
-            decision_id=str(fields.get("decision_id") or row),
-            decided_at=values.moment(fields.get("decided_at")),
-            subject=None if fields.get("subject") is None else str(fields["subject"]),
+            decision_id=str(decision_id or row),
+            decided_at=values.moment(decided_at),
+            subject=None if subject is None else str(subject),
             context=context,
             actions=actions,
-            chosen=fields["chosen"],
-            probability=values.number(fields["probability"]),
+            chosen=chosen,
+            probability=values.number(probability),
             pmf=pmf,
-            reward=values.number(fields["reward"]),
-            logger=fields.get("logger") or _made_by(fields),
+            reward=values.number(reward),
+            logger=logger or ("" if None in made_by else logger_name(*made_by)),
         )
     )
-
-
-def _made_by(fields: dict[str, Any]) -> str:
-    mode, model_version, config_version = (fields.get(name) for name in _MADE_BY)
-    if mode is None or model_version is None or config_version is None:
-        return ""
-    return logger_name(mode, model_version, config_version)
 
 
 def _header(path: Path, metadata: bytes) -> Header:

@@ -29,7 +29,7 @@ def number(value: Any) -> Any:
     >>> number("0.5"), number(1), number("much"), number(None)
     (0.5, 1.0, nan, None)
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
+    if type(value) is float or isinstance(value, bool) or not isinstance(value, int | float | str):
         return value
     try:
         return float(value)
