@@ -96,7 +96,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         if not self.unusable:
             return ""
         bad = sum(self.unusable.values())
-        return " ".join(
+        return "\n- ".join(
             [
                 f"{bad:,} of {self.rounds + bad:,} rows cannot be used.",
                 *(self._cause(cause, count) for cause, count in sorted(self.unusable.items())),
@@ -119,7 +119,7 @@ def usable(scan: Scan, *, exclude: bool) -> Scan:
     refusal = scan.refusal()
     if refusal and not exclude:
         raise InvalidInputError(
-            f"{refusal} Mend the log, or leave these rows out (--exclude-bad-rows, exclude=True): then they "
+            f"{refusal}\nMend the log, or leave these rows out (--exclude-bad-rows, exclude=True): then they "
             "are counted in the report.",
             target="log",
         )

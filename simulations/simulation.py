@@ -20,6 +20,7 @@ from simulations.contenders import FIXED, Contender, contender
 from simulations.environments.catalogue import environment as by_name
 from simulations.environments.contract import Environment
 from simulations.intervals import Interval
+from simulations.notebook import framed
 from simulations.runs import Run, checkpoints, run
 
 _POLL_SECONDS = 0.2
@@ -54,7 +55,7 @@ class Summary(Value, frozen=True, kw_only=True):
 
 
 class Simulation(Value, frozen=True, kw_only=True):
-    """What came out; `msgspec.json.encode` makes JSON of it."""
+    """What came out; `msgspec.json.encode` makes JSON of it, and a notebook shows figures and plot."""
 
     environment: str
     rounds: int
@@ -65,6 +66,15 @@ class Simulation(Value, frozen=True, kw_only=True):
     best_fixed: Figure
     summaries: list[Summary]
     runs: list[Run]
+
+    def to_html(self) -> str:
+        """A page that needs nothing else: figures and plot."""
+        from simulations.simulation_page import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        return framed(self.to_html(), f"{self.environment}: simulation", "54rem")
 
 
 def simulate(
