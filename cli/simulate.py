@@ -18,12 +18,15 @@ from cli.errors import clean_exit, laboratory
 
 if TYPE_CHECKING:
     from simulations.environments.contract import Environment
-    from simulations.simulation import Figure, Simulation
+    from simulations.summaries import Figure, Simulation
 
 PLOTS = (".svg", ".png", ".pdf")
 
 Name = Annotated[
-    str, typer.Argument(metavar="ENV", help="An environment, see --list, or a CSV file of labelled data.")
+    str,
+    typer.Argument(
+        metavar="ENV", help="An environment, see --list; a CSV of labelled data; or a log (.parquet)."
+    ),
 ]
 Listed = Annotated[bool, typer.Option("--list", help="Say which environments there are, and end.")]
 Policies = Annotated[

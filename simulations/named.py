@@ -53,6 +53,8 @@ def _named(name: str, reward_range: tuple[float, float]) -> Target:
         return _configured(Path(name), reward_range)
     if name.endswith(".csv"):
         return _table(Path(name))
+    if kind == "model":
+        raise SetupError(f"{name}: expected a bandit whose model this is; name it with --bandit.")
     if colon and rest:
         return _function(name, kind, rest)
     raise SetupError(f"expected a policy, got {name!r}; a policy is one of:\n{FORMS}")

@@ -51,7 +51,8 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
     >>> scan = Scan.of(Chunk([], [Problem(7, "no reward", "row 7: expected a reward, got none.")]))
     >>> print(scan.refusal())
-    1 of 1 rows cannot be used. no reward: 1 row (7). row 7: expected a reward, got none.
+    1 of 1 row cannot be used:
+    - no reward: 1 row: 7. For example, row 7: expected a reward, got none.
     """
 
     rounds: int = 0
@@ -92,22 +93,18 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def refusal(self) -> str:
-        """Which rows cannot be used and why; empty if all can."""
+        """How many rows cannot be used, by cause, with the first ones of each; empty if all can."""
         if not self.unusable:
             return ""
         bad = sum(self.unusable.values())
-        return "\n- ".join(
-            [
-                f"{bad:,} of {self.rounds + bad:,} rows cannot be used.",
-                *(self._cause(cause, count) for cause, count in sorted(self.unusable.items())),
-            ]
-        )
+        causes = sorted(self.unusable, key=lambda cause: (-self.unusable[cause], cause))
+        return "\n".join([f"{bad:,} of {_rows(self.rounds + bad)} cannot be used:", *map(self._line, causes)])
 
-    def _cause(self, cause: str, count: int) -> str:
+    def _line(self, cause: str) -> str:
         named = [problem for problem in self.first if problem.cause == cause]
-        rows = ", ".join(str(problem.row) for problem in named)
-        more = ", ..." if count > len(named) else ""
-        return f"{cause}: {count:,} row{'s' * (count > 1)} ({rows}{more}). {named[0].message}"
+        count = self.unusable[cause]
+        numbers = ", ".join(str(problem.row) for problem in named) + (", ..." if count > len(named) else "")
+        return f"- {cause}: {_rows(count)}: {numbers}. For example, {named[0].message}"
 
 
 def usable(scan: Scan, *, exclude: bool) -> Scan:
@@ -126,6 +123,10 @@ def usable(scan: Scan, *, exclude: bool) -> Scan:
     if not scan.rounds:
         raise InvalidInputError(f"expected rounds in the log, got none. {refusal}".strip(), target="log")
     return scan
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
 
 
 def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -11,70 +11,17 @@ from functools import partial
 from itertools import count, product
 from typing import Any, NamedTuple
 
-import numpy as np
-from scipy import stats
-
 from bandit.errors import InvalidInputError
-from bandit.types import Value
 from simulations.contenders import FIXED, Contender, contender
 from simulations.environments.catalogue import environment as by_name
 from simulations.environments.contract import Environment
-from simulations.intervals import Interval
-from simulations.notebook import framed
-from simulations.runs import Run, checkpoints, run
+from simulations.runs import Run, run
+from simulations.summaries import Simulation, summarized
 
 _POLL_SECONDS = 0.2
-#: Confidence of the intervals over seeds.
-LEVEL = 0.95
 #: Rounds done, and rounds in all.
 Progress = Callable[[int, int], None]
 _Task = tuple[Contender, int]
-
-
-class Figure(Value, frozen=True, kw_only=True):
-    """A mean over seeds."""
-
-    mean: float
-    #: Student's t over seeds; None with a single seed.
-    interval: Interval | None
-
-
-class Summary(Value, frozen=True, kw_only=True):
-    """One policy over all seeds."""
-
-    policy: str
-    #: Mean expected reward per round.
-    value: Figure
-    #: Over the whole run, in units of reward: against the best action of each round, and against the best
-    #: fixed one, which a policy that knows its context may beat.
-    regret: Figure
-    regret_best_fixed: Figure
-    #: Value / value of the optimum.
-    share: Figure
-    fallbacks: int
-
-
-class Simulation(Value, frozen=True, kw_only=True):
-    """What came out; `msgspec.json.encode` makes JSON of it, and a notebook shows figures and plot."""
-
-    environment: str
-    rounds: int
-    seeds: list[int]
-    #: Rounds after which regret is noted.
-    checkpoints: list[int]
-    optimum: Figure
-    best_fixed: Figure
-    summaries: list[Summary]
-    runs: list[Run]
-
-    def to_html(self) -> str:
-        """A page that needs nothing else: figures and plot."""
-        from simulations.simulation_page import page
-
-        return page(self)
-
-    def _repr_html_(self) -> str:
-        return framed(self.to_html(), f"{self.environment}: simulation", "54rem")
 
 
 def simulate(
@@ -109,7 +56,7 @@ def simulate(
     _check_fixed(work, [each.name for each in contenders])
     processes = min(workers or os.cpu_count() or 1, len(tasks))
     runs = (_here if processes == 1 else partial(_in_processes, processes))(work, tasks, progress)
-    return _summarized(work, [each.name for each in contenders], runs)
+    return summarized(world.name, [each.name for each in contenders], runs)
 
 
 class _Work(NamedTuple):
@@ -199,41 +146,3 @@ def _check_fixed(work: _Work, names: Sequence[str]) -> None:
             "which is never offered.",
             target="policy",
         )
-
-
-def _summarized(work: _Work, names: Sequence[str], runs: Sequence[Run]) -> Simulation:
-    same_streams = [one for one in runs if one.policy == names[0]]
-    return Simulation(
-        environment=work.environment.name,
-        rounds=work.rounds,
-        seeds=[one.seed for one in same_streams],
-        checkpoints=checkpoints(work.rounds),
-        optimum=figure([one.optimum for one in same_streams]),
-        best_fixed=figure([one.fixed[one.best_fixed] for one in same_streams]),
-        summaries=[_summary(name, [one for one in runs if one.policy == name]) for name in names],
-        runs=list(runs),
-    )
-
-
-def _summary(name: str, runs: Sequence[Run]) -> Summary:
-    return Summary(
-        policy=name,
-        value=figure([one.value for one in runs]),
-        regret=figure([one.regret[-1] for one in runs]),
-        regret_best_fixed=figure([one.regret[-1] - one.best_fixed_regret[-1] for one in runs]),
-        share=figure([one.value / one.optimum for one in runs]),
-        fallbacks=sum(one.fallbacks for one in runs),
-    )
-
-
-def figure(values: Sequence[float]) -> Figure:
-    """The mean of one number per seed, with Student's interval.
-
-    >>> figure([1.0, 2.0, 3.0])
-    Figure(mean=2.0, interval=Interval(low=-0.48..., high=4.48..., level=0.95))
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return Figure(mean=mean, interval=None)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, len(values) - 1) * stats.sem(values))
-    return Figure(mean=mean, interval=Interval(low=mean - half, high=mean + half, level=LEVEL))

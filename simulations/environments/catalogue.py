@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from bandit.errors import InvalidInputError
 from bandit.settings import Settings
-from bandit.types import Action
 from simulations import datasets
 from simulations.environments import supervised
 from simulations.environments.adversarial import Adversary, Flipped
@@ -18,7 +17,7 @@ from simulations.environments.delayed import Delayed
 from simulations.environments.fitted import fit
 from simulations.environments.new_actions import NewActions
 from simulations.environments.personas import Personas
-from simulations.logs.rows import Chunk, Logged
+from simulations.logs.named import log_at
 
 
 class Entry(NamedTuple):
@@ -57,13 +56,13 @@ CATALOGUE: dict[str, Entry] = {
     "satimage": Entry("Six kinds of soil by 36 satellite readings, as a bandit.", supervised.satimage),
     "hillstrom": Entry(
         "A world fitted to Hillstrom's e-mail test: three e-mails, a visit is the reward.",
-        lambda settings: fit(Hillstrom(settings)),
+        lambda settings: fit(datasets.log("hillstrom", settings), name="hillstrom"),
     ),
 }
 
 
 def environment(name: str, settings: Settings | None = None, *, label: str = "label") -> Environment:
-    """An environment of the catalogue, or the labelled data of a CSV file (`.csv`, `.csv.gz`).
+    """One of the catalogue; the labelled data of a CSV file; or a world fitted to a log (Parquet, dsjson).
 
     Raises:
         InvalidInputError: there is none by that name.
@@ -76,36 +75,10 @@ def environment(name: str, settings: Settings | None = None, *, label: str = "la
         return CATALOGUE[name].make(settings or Settings())
     if name.endswith((".csv", ".csv.gz")):
         return supervised.from_csv(Path(name), label)
+    if name.endswith((".parquet", ".dsjson", ".dsjson.gz")):
+        return fit(log_at(Path(name)))
     raise InvalidInputError(
-        f"environment: expected one of {', '.join(CATALOGUE)} or a CSV file of labelled data, got {name!r}.",
+        f"environment: expected one of {', '.join(CATALOGUE)}, a CSV file of labelled data, or a log "
+        f"(.parquet, .dsjson), got {name!r}.",
         target="environment",
     )
-
-
-class Hillstrom:
-    """Hillstrom's e-mail test as a log: who got which e-mail, at random, and who came to the site."""
-
-    name = "hillstrom"
-    reward_range = (0.0, 1.0)
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def chunks(self) -> Iterator[Chunk]:
-        """See `Log`; all of it in one."""
-        actions = [Action(action_id=action_id) for action_id in datasets.HILLSTROM_ACTIONS]
-        yield Chunk(
-            [
-                Logged(
-                    row=number,
-                    decision_id=str(number),
-                    context=customer.context,
-                    actions=actions,
-                    chosen=datasets.HILLSTROM_ACTIONS.index(customer.action_id),
-                    probability=1.0 / len(actions),
-                    reward=float(customer.visit),
-                )
-                for number, customer in enumerate(datasets.hillstrom(None, self._settings), start=1)
-            ],
-            [],
-        )

@@ -20,6 +20,8 @@ from bandit.types import MAX_ACTIONS, BanditConfig, Features, RewardDefinition
 from simulations.environments.contract import PER_SECOND, Outcome, Round, configured, randomness
 from simulations.exact import Floats
 from simulations.logs.rows import Log, Logged
+from simulations.scan import Scan, usable
+from simulations.total import total
 
 #: Ridge penalties, in rows: so many rows' worth of evidence speak for "no effect".
 _SHARED_PENALTY, _ACTION_PENALTY = 10.0, 50.0
@@ -64,9 +66,8 @@ def fit(log: Log, *, name: str | None = None, sample: int = 20_000, seed: int = 
     Raises:
         InvalidInputError: the log has no rows, or more different actions than a bandit can have.
     """
+    usable(total(log, Scan.of, Scan()), exclude=False)
     rows = _sampled(chain.from_iterable(chunk.rows for chunk in log.chunks()), sample, seed)
-    if not rows:
-        raise InvalidInputError(f"{log.name}: expected a log with rows that can be used, got none.")
     catalogue = list({action.action_id: action for row in rows for action in row.actions}.values())
     if len(catalogue) > MAX_ACTIONS:
         raise InvalidInputError(

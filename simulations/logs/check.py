@@ -17,8 +17,6 @@ TOLERANCE = 1e-6
 #: A decision id is looked for among this many before it: repeated deliveries stand close together, and
 #: memory stays the same however long the log is. A repetition further away is not found.
 WINDOW = 100_000
-#: So many rows are named for each cause.
-_NAMED = 20
 #: What is no larger is finite; NaN is not, nor is an integer that no float holds.
 _LARGEST = sys.float_info.max
 
@@ -71,7 +69,8 @@ def _wrong_probability(probability: Any) -> Iterator[tuple[str, str]]:
 def _wrong_pmf(pmf: Any, row: Logged) -> Iterator[tuple[str, str]]:
     expected = "expected one probability per offered action, summing to 1"
     do = "Log the distribution that was drawn from, or leave it out."
-    if not isinstance(pmf, list) or not all(_is_finite(p) and 0.0 <= p <= 1.0 for p in pmf):
+    numbers = isinstance(pmf, list) and set(map(type, pmf)) <= {float, int}
+    if not numbers or not all(0.0 <= p <= 1.0 for p in pmf):
         yield "pmf with a value outside [0, 1]", f"{expected}, got {repr(pmf)[:80]}. {do}"
     elif len(pmf) != len(row.actions):
         yield "pmf of another length", f"{expected}, got {len(pmf)} for {len(row.actions)} actions. {do}"
@@ -129,31 +128,3 @@ def chunked(found: Iterable[Logged | Problem], size: int) -> Iterator[Chunk]:
             rows, problems = [], []
     if rows or problems:
         yield Chunk(rows, problems)
-
-
-def summary(problems: Iterable[Problem]) -> str:
-    """How many rows cannot be used, by cause, with the first ones of each; empty if all can.
-
-    >>> print(summary([Problem(3, "reward not finite", "row 3: expected a finite number, got nan.")]))
-    1 row cannot be used:
-    - reward not finite: 1 row: 3. For example, row 3: expected a finite number, got nan.
-    """
-    counts: dict[str, int] = {}
-    first: dict[str, list[Problem]] = {}
-    for problem in problems:
-        counts[problem.cause] = counts.get(problem.cause, 0) + 1
-        named = first.setdefault(problem.cause, [])
-        if len(named) < _NAMED:
-            named.append(problem)
-    if not counts:
-        return ""
-    lines = [f"{_rows(sum(counts.values()))} cannot be used:"]
-    for cause, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        named = first[cause]
-        numbers = ", ".join(str(one.row) for one in named) + (", ..." if count > len(named) else "")
-        lines.append(f"- {cause}: {_rows(count)}: {numbers}. For example, {named[0].message}")
-    return "\n".join(lines)
-
-
-def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from bandit.types import Action, Features
 from simulations.logs import check, values
 from simulations.logs.rows import Chunk, Logged, Problem
 
+_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -94,7 +96,7 @@ def _of_others(row: int, fields: dict[str, Any]) -> Logged | Problem:
     c = fields.get("c")
     if not isinstance(c, dict) or not isinstance(c.get("_multi"), list):
         raise _Unusable("no actions", "expected actions in c._multi, got none. Mend the line.")
-    actions, chosen = _actions(c["_multi"]), _chosen(fields)
+    actions, chosen = _actions(_encode(c["_multi"])), _chosen(fields)
     cost = values.number(fields.get("_label_cost"))
     state = fields.get("VWState")
     return check.checked(
@@ -143,8 +145,9 @@ def _pmf(fields: dict[str, Any], chosen: Any, count: int) -> list[float] | None:
     return pmf
 
 
-def _actions(multi: Sequence[Any]) -> list[Action]:
-    found = []
+@lru_cache(maxsize=1_024)  # mostly the same ones again and again
+def _actions(text: bytes) -> list[Action]:
+    multi, found = msgspec.json.decode(text), []
     names = [_name(one, place) for place, one in enumerate(multi, start=1)]
     unique = len(set(names)) == len(names)
     for place, (name, one) in enumerate(zip(names, multi, strict=True), start=1):

@@ -43,7 +43,7 @@ def cells() -> Iterator[dict[str, Any]]:
         )
         own = {"IPYTHONDIR": folder, "JUPYTER_CONFIG_DIR": folder, "MPLCONFIGDIR": folder}
         NotebookClient(notebook, km=kernel, timeout=240).execute(
-            cwd=folder, env=os.environ | own | {"PYTHONWARNINGS": "error"}
+            cwd=folder, env=os.environ | own | {"PYTHONWARNINGS": "error"}, cleanup_kc=True
         )
         yield {cell.id: cell for cell in notebook.cells if cell.cell_type == "code"}
 
@@ -129,7 +129,7 @@ def test_broken_probabilities_are_refused(cells: dict[str, Any]) -> None:
 def test_bad_rows_are_named_then_left_out(cells: dict[str, Any]) -> None:
     refusal = printed(cells["bad-rows"])
     assert refusal.startswith("4 of 5,000 rows cannot be used")
-    assert re.findall(r"1 row \((\d+)\)", refusal) == ["4999", "170", "17", "1700"]
+    assert re.findall(r": 1 row: (\d+)\.", refusal) == ["4999", "170", "17", "1700"]
     assert "4,996 rounds used" in printed(cells["excluded"])
     assert "earns more" in printed(cells["excluded"])
 

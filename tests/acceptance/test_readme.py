@@ -56,7 +56,8 @@ def test_the_readme_names_every_command() -> None:
     )
     commands = set(re.findall(r"^│ ([a-z][a-z-]*)  ", ran.stdout, re.MULTILINE))
     assert commands == set(
-        "serve learner migrate demo replay-live audit rebuild archive bandits models version".split()
+        "serve learner migrate demo replay-live audit rebuild archive export import datasets "
+        "bandits models version".split()
     )
     assert all(f"segbandit {command}" in README for command in commands)
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import vowpalwabbit
 
-from bandit import features, history, importing, parquet, records
+from bandit import catalogue, features, history, importing, parquet, rebuild, records
 from bandit.branches import BranchFold
 from bandit.db import bandits, models
 from bandit.db.bandits import ConfigCache
@@ -163,6 +163,26 @@ async def test_rewards_that_came_late_count_in_the_file_and_not_in_what_is_learn
     _, rows = importing.opened_file(tmp_path / "f.dsjson", "dsjson")
     (row,) = rows
     assert (row.reward, row.settled_reward, row.settled_events, len(row.events)) == (0.7, 0.0, 1, 2)
+
+
+async def test_who_was_left_out_stays_left_out(
+    client: httpx2.AsyncClient,
+    learn: Step,
+    database: Database,
+    connection: Connection,
+    elsewhere: Database,
+    tmp_path: Path,
+) -> None:
+    await audited_history(client, learn)
+    everybody = await models.lineage(connection, "hero", 3)
+    without = await rebuild.rebuild(database, "hero", without_subjects=["s-1"], publish=True)
+    await catalogue.promote(database, "hero", without.published or 0)
+    imported = await moved(database, elsewhere, tmp_path, "dsjson", encoded=True)
+    assert imported.weights_sha256 == without.weights_sha256 != everybody.weights_sha256
+    lines = [json.loads(line) for line in (tmp_path / "first.dsjson").read_text().splitlines()]
+    skipped = [line["_segbandit"]["record"]["subject"] for line in lines if line.get("_skipLearn")]
+    assert set(skipped) == {"s-1"}
+    assert len(skipped) == without.left_out
 
 
 @pytest.mark.parametrize("key", [None, "other"])

@@ -123,9 +123,9 @@ def test_rows_that_cannot_be_used_are_refused_or_counted(rows: list[Logged]) -> 
         replace(rows[1_003], pmf=[0.5, 0.4, 0.0, 0.0, 0.0]),
         replace(rows[1_004], chosen=9),
     ]
-    with pytest.raises(InvalidInputError, match=r"(?s)5 of 1,005 rows cannot be used.*\(1005\)") as refused:
+    with pytest.raises(InvalidInputError, match="5 of 1,005 rows cannot be used") as refused:
         evaluate(log(bad), "uniform")
-    assert "probability above one: 1 row (1002)" in refused.value.message
+    assert "probability above one: 1 row: 1002." in refused.value.message
     report = evaluate(log(bad), "uniform", exclude=True)
     assert report.rounds == 1_000
     assert sum(report.excluded.values()) == 5

@@ -11,8 +11,9 @@ from bandit.errors import InvalidInputError, SetupError
 from bandit.policy import UniformPolicy
 from bandit.settings import Settings
 from bandit.types import Action
+from simulations import datasets
 from simulations.environments import supervised
-from simulations.environments.catalogue import Hillstrom, environment
+from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
 from simulations.environments.fitted import fit
 from simulations.environments.personas import Personas
@@ -73,13 +74,13 @@ def test_rewards_of_any_range_keep_it() -> None:
 @pytest.mark.parametrize("rows", [[], "same"])
 def test_a_log_that_says_nothing_is_refused(rows: list[Logged] | str, storefront: list[Logged]) -> None:
     unrewarded = [row for row in storefront if row.reward == 0.0] if rows == "same" else []
-    with pytest.raises(InvalidInputError, match="test log: expected"):
+    with pytest.raises(InvalidInputError, match="expected"):
         fit(_Log(unrewarded))
 
 
 @pytest.mark.usefixtures("shared_data")
 def test_hillstroms_world_has_the_rates_of_the_test() -> None:
-    world = fit(Hillstrom(Settings()), sample=64_000)
+    world = fit(datasets.log("hillstrom", Settings()), sample=64_000)
     means = np.array(world.expected).mean(axis=0)
     assert means == pytest.approx([0.1828, 0.1514, 0.1062], abs=0.003)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bandit.types import Action
 from simulations.logs import check
-from simulations.logs.check import checked, chunked, summary
+from simulations.logs.check import checked, chunked
 from simulations.logs.rows import Logged, Problem
 
 ACTIONS = [Action(action_id=name) for name in "abc"]
@@ -102,14 +102,3 @@ def test_a_repetition_is_found_as_far_back_as_is_said(monkeypatch: pytest.Monkey
     monkeypatch.setattr(check, "WINDOW", 3)
     repeated = check.Repeated()
     assert [repeated.among(one) for one in "abcadea"] == [False, False, False, True, False, False, False]
-
-
-def test_the_summary_counts_by_cause_and_names_the_first() -> None:
-    problems = [Problem(row, "often" if row % 10 else "rarely", f"row {row}: m.") for row in range(1, 101)]
-    assert summary(problems).splitlines() == [
-        "100 rows cannot be used:",
-        "- often: 90 rows: 1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, .... "
-        "For example, row 1: m.",
-        "- rarely: 10 rows: 10, 20, 30, 40, 50, 60, 70, 80, 90, 100. For example, row 10: m.",
-    ]
-    assert summary([]) == ""

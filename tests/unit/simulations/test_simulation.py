@@ -30,8 +30,9 @@ from simulations.regret_plot import as_svg, save
 from simulations.rounds import Rounds
 from simulations.runs import Run, logged, play, run
 from simulations.simulated_service import SimulatedService
-from simulations.simulation import Simulation, simulate
+from simulations.simulation import simulate
 from simulations.simulation_page import page
+from simulations.summaries import Simulation
 
 _DEFAULT = Contender("default", PolicySettings())
 _SOIL = Supervised(
