@@ -59,7 +59,7 @@ class Simulation(Value, frozen=True, kw_only=True):
         return page(self)
 
     def _repr_html_(self) -> str:
-        return framed(self.to_html(), f"{self.environment}: simulation", "54rem")
+        return framed(self.to_html(), f"{self.environment}: simulation", "57rem")
 
 
 def summarized(environment: str, names: Sequence[str], runs: Sequence[Run]) -> Simulation:
