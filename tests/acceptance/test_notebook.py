@@ -31,10 +31,14 @@ class ThisPython(KernelSpecManager):
         )
 
 
+def stored() -> Any:
+    return nbformat.read(NOTEBOOK, as_version=4)  # type: ignore[no-untyped-call]  # it has no types
+
+
 @pytest.fixture(scope="module")
 def cells() -> Iterator[dict[str, Any]]:
     """Executed, by id. Nobody's settings are read; nothing listens on a network, not even on loopback."""
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    notebook = stored()
     with TemporaryDirectory(prefix="nb") as folder:
         kernel = AsyncKernelManager(
             kernel_spec_manager=ThisPython(),
@@ -62,7 +66,7 @@ def shown(cell: Any, kind: str) -> str:
 
 
 def test_it_is_stored_without_outputs() -> None:
-    code = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
+    code = [cell for cell in stored().cells if cell.cell_type == "code"]
     assert all(not cell.outputs and cell.execution_count is None for cell in code)
 
 
