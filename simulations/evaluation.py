@@ -22,7 +22,7 @@ from simulations.intervals.delta import clustered
 from simulations.intervals.paired import Difference
 from simulations.intervals.paired_sequence import DifferenceSequence
 from simulations.logs.rows import Log
-from simulations.policies import Target, TheLogged
+from simulations.policies import Choose, Target, TheLogged
 from simulations.report import ConfidenceSequence, Estimate, Peek, Report
 from simulations.reward_model import RewardModel
 from simulations.rounds import Rounds
@@ -47,22 +47,22 @@ _PEEKS = 60
 
 def evaluate(
     log: Log,
-    target: str | Target,
+    target: str | Choose | Target,
     *,
-    against: str | Target = "logged",
+    against: str | Choose | Target = "logged",
     estimators: Sequence[str] = ESTIMATORS,
     level: float = 0.95,
     learn_first: float = 0.0,
-    loggers: Mapping[str, str | Target] | None = None,
+    loggers: Mapping[str, str | Choose | Target] | None = None,
     exclude: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
-    Policies are objects, or names (`simulations.named.FORMS`). The first of the estimators decides the
-    verdict. Of the first rounds, a share of `learn_first`, policies only learn. `loggers` names the policies
-    of a log that several wrote, by the rows' `logger`; balanced IPS needs them. The log is read two to four
-    times, in constant memory.
+    Policies are objects (`simulations.policies`), callables `(context, actions) -> probabilities`, or names
+    (`simulations.named.FORMS`). The first of the estimators decides the verdict. Of the first rounds, a share
+    of `learn_first`, policies only learn. `loggers` names the policies of a log that several wrote, by the
+    rows' `logger`; balanced IPS needs them. The log is read two to four times, in constant memory.
 
     Raises:
         InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log
@@ -93,11 +93,11 @@ class _Asked:
         self,
         log: Log,
         scan: Scan,
-        target: str | Target,
-        against: str | Target,
+        target: str | Choose | Target,
+        against: str | Choose | Target,
         estimators: Sequence[str],
         learn_first: float,
-        loggers: Mapping[str, str | Target],
+        loggers: Mapping[str, str | Choose | Target],
         progress: Progress | None,
     ) -> None:
         self._log = log
@@ -169,8 +169,8 @@ class _Asked:
             versions={name: version(name) for name in ("segbandit", "numpy", "scipy", "vowpalwabbit")},
         )
 
-    def _policy(self, given: str | Target) -> Target:
-        return named.target(given, self._range) if isinstance(given, str) else given
+    def _policy(self, given: str | Choose | Target) -> Target:
+        return given if isinstance(given, Target) else named.target(given, self._range)
 
     def _fitted(self, weighed_for: Target | None) -> RewardModel:
         return fitted(self._log, self._range, weighed_for, self._progress)

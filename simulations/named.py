@@ -13,7 +13,7 @@ from bandit.errors import SetupError
 from bandit.types import BanditConfig, PolicySettings
 from bandit.vw import check
 from simulations import policies
-from simulations.policies import Fixed, Function, Learning, SegmentTable, Target, TheLogged
+from simulations.policies import Choose, Fixed, Function, Learning, SegmentTable, Target, TheLogged
 
 FORMS = """\
 logged                  what wrote the log
@@ -25,8 +25,8 @@ FILE.csv                a segment table: columns named like context fields, and 
 MODULE:FUNCTION         a Python callable: (context, actions) -> one probability per action"""
 
 
-def target(name: str, reward_range: tuple[float, float]) -> Target:
-    """The policy that `name` stands for, in one of `FORMS`; learning ones begin anew.
+def target(given: str | Choose, reward_range: tuple[float, float]) -> Target:
+    """The policy that a name stands for, in one of `FORMS`, or a callable; learning ones begin anew.
 
     Raises:
         SetupError: it stands for none.
@@ -34,6 +34,12 @@ def target(name: str, reward_range: tuple[float, float]) -> Target:
     >>> target("fixed:b,a", (0.0, 1.0)).name
     'fixed:b,a'
     """
+    if callable(given):
+        return Function(getattr(given, "__name__", type(given).__name__), given)
+    return _named(given, reward_range)
+
+
+def _named(name: str, reward_range: tuple[float, float]) -> Target:
     kind, colon, rest = name.partition(":")
     if name == "logged":
         return TheLogged()

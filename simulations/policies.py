@@ -13,6 +13,8 @@ from bandit.policy import FixedPolicy, Policy, UniformPolicy
 from bandit.types import Action, BanditConfig, Features, PolicySettings, TrainingEvent
 from simulations.logs.rows import Logged
 
+#: Context and offered actions -> one probability per action.
+Choose = Callable[[Features, Sequence[Action]], Sequence[float]]
 #: How far a distribution may be from summing to 1.
 _TOLERANCE = 1e-6
 
@@ -83,7 +85,7 @@ class Function(Target):
     [0, 1]
     """
 
-    def __init__(self, name: str, choose: Callable[[Features, Sequence[Action]], Sequence[float]]) -> None:
+    def __init__(self, name: str, choose: Choose) -> None:
         self.name = name
         self._choose = choose
 

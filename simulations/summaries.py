@@ -9,6 +9,7 @@ from scipy import stats
 
 from bandit.types import Value
 from simulations.intervals import Interval
+from simulations.notebook import framed
 from simulations.runs import Run, checkpoints
 
 #: Confidence of the intervals over seeds.
@@ -39,7 +40,7 @@ class Summary(Value, frozen=True, kw_only=True):
 
 
 class Simulation(Value, frozen=True, kw_only=True):
-    """What came out; `msgspec.json.encode` makes JSON of it."""
+    """What came out; `msgspec.json.encode` makes JSON of it, and a notebook shows figures and plot."""
 
     environment: str
     rounds: int
@@ -50,6 +51,15 @@ class Simulation(Value, frozen=True, kw_only=True):
     best_fixed: Figure
     summaries: list[Summary]
     runs: list[Run]
+
+    def to_html(self) -> str:
+        """A page that needs nothing else: figures and plot."""
+        from simulations.simulation_page import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        return framed(self.to_html(), f"{self.environment}: simulation", "57rem")
 
 
 def summarized(environment: str, names: Sequence[str], runs: Sequence[Run]) -> Simulation:

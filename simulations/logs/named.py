@@ -15,7 +15,10 @@ from simulations.logs.rows import Log
 
 
 def log_at(
-    path: Path, *, columns: Mapping[str, str] | None = None, reward_range: tuple[float, float] | None = None
+    path: Path | str,
+    *,
+    columns: Mapping[str, str] | None = None,
+    reward_range: tuple[float, float] | None = None,
 ) -> Log:
     """Parquet (a file or a folder of files), CSV or dsjson, the latter two gzipped or not.
 
@@ -27,6 +30,7 @@ def log_at(
         SetupError: it cannot be read, or a column is missing.
         InvalidInputError: the name says no format, or the columns are none that a log has.
     """
+    path = Path(path)
     suffix = Path(path.name.removesuffix(".gz")).suffix
     if suffix == ".csv":
         return CsvLog(path, _csv_columns(columns or {}), reward_range=reward_range)

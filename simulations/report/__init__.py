@@ -1,13 +1,15 @@
-"""What an evaluation answers, as one value: for JSON, for a terminal (`text`) and for a page (`html`)."""
+"""What an evaluation answers, as one value: for JSON, a terminal (`text`), a page (`html`), a notebook."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import msgspec
 
 from bandit.types import Value
 from simulations.diagnostics.diagnosis import Diagnosis
+from simulations.notebook import framed
 from simulations.verdict import Verdict
 
 
@@ -61,6 +63,7 @@ class Report(Value, frozen=True, kw_only=True):
     """An evaluation of a target policy against a reference, from a log.
 
     The verdict comes first in JSON too. Where it is a refusal, every estimate carries it as its `warning`.
+    `print` gives the terminal's text, a notebook shows the page.
     """
 
     verdict: Verdict
@@ -107,6 +110,23 @@ class Report(Value, frozen=True, kw_only=True):
             msgspec.ValidationError: it is not a report; the message names the field.
         """
         return msgspec.json.decode(text, type=cls)
+
+    def to_html(self) -> str:
+        """A page that needs nothing else, to be written in UTF-8."""
+        from simulations.report.html import to_html
+
+        return to_html(self)
+
+    def __str__(self) -> str:
+        from simulations.report.text import to_text
+
+        return to_text(self)
+
+    def _repr_html_(self) -> str:
+        return framed(self.to_html(), f"{self.target} against {self.reference}", "42rem")
+
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
+        printer.text(str(self))  # where a notebook, or IPython in a terminal, shows no HTML
 
 
 def _marked(estimate: Estimate, warning: str) -> Estimate:

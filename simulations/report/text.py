@@ -52,7 +52,8 @@ def print_report(report: Report, console: Console) -> None:
 def to_text(report: Report, width: int = 100) -> str:
     """The same without colours."""
     written = io.StringIO()
-    print_report(report, Console(file=written, width=width, force_terminal=False, color_system=None))
+    plain = Console(file=written, width=width, force_terminal=False, force_jupyter=False, color_system=None)
+    print_report(report, plain)
     return written.getvalue()
 
 

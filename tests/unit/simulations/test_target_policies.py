@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from bandit.errors import InvalidInputError, SetupError
 from bandit.fold import Fold
-from bandit.types import Action, PolicySettings, TrainingEvent
+from bandit.types import Action, Features, PolicySettings, TrainingEvent
 from simulations.logs.rows import Logged
 from simulations.named import target
 from simulations.policies import Fixed, Function, Learning, SegmentTable, TheLogged
@@ -44,6 +45,15 @@ def test_a_fixed_action_that_is_not_offered_is_said_to_be_so() -> None:
 def test_a_callable_must_give_a_distribution(pmf: list[float]) -> None:
     with pytest.raises(InvalidInputError, match="expected 3 probabilities that sum to 1 for row 1"):
         Function("mine", lambda _context, _actions: pmf).distribution(row())
+
+
+def test_a_callable_is_a_policy_by_its_own_name() -> None:
+    def first(_context: Features, actions: Sequence[Action]) -> list[float]:
+        return [float(index == 0) for index in range(len(actions))]
+
+    named = target(first, UNIT)
+    assert named.name == "first"
+    assert named.distribution(row()) == [1.0, 0.0, 0.0]
 
 
 def test_a_segment_table_goes_by_its_first_rule_that_fits() -> None:
