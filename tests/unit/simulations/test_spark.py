@@ -147,7 +147,7 @@ def test_bad_rows_are_refused_by_numbers_that_spark_finds_again(spark: SparkSess
         evaluate(SparkLog(frame), "uniform")
     numbered = frame.withColumn("number", functions.monotonically_increasing_id())
     (bad,) = numbered.where("chosen = 99").collect()
-    assert f"({bad.number})" in refused.value.message
+    assert f"1 row: {bad.number}." in refused.value.message
 
 
 def test_a_log_without_rows_is_refused(spark: SparkSession) -> None:
