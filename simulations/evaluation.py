@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
+from itertools import chain, islice
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from bandit.errors import InvalidInputError
 from simulations import named
-from simulations.estimators.contract import Estimator
+from simulations.estimates import candidates, estimate, presented, tuned
+from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.fitting import fitted
-from simulations.intervals import Interval, nothing_known
-from simulations.intervals.choose import interval
-from simulations.intervals.delta import clustered
-from simulations.intervals.paired import Difference
-from simulations.intervals.paired_sequence import DifferenceSequence
 from simulations.logs.rows import Log
+from simulations.peeks import Peeks
 from simulations.policies import Choose, Target, TheLogged
-from simulations.report import ConfidenceSequence, Estimate, Peek, Report
+from simulations.report import Estimate, Report
 from simulations.reward_model import RewardModel
-from simulations.rounds import Rounds
 from simulations.scan import Scan, usable
 from simulations.total import Distributed, Progress, total
 from simulations.verdict import judge
 
 #: The first decides the verdict: which one must be settled before any result is seen.
 ESTIMATORS = ("dr", "ips", "snips", "sndr", "switch_dr", "dros", "dm")
-#: Whose columns need no reward model.
-_WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay")
-_LIMITED = "biased by its limit"
-#: What readers of an estimate must know; more in docs/evaluation.md.
-_NOTES = {
-    "dm": "a model's word only",
-    **dict.fromkeys(("clipped_ips", "clipped_dr", "switch_dr", "dros", "sg_ips", "sg_dr"), _LIMITED),
-    "mips": "if a segment says all",
-}
-#: How often a confidence sequence is looked at.
-_PEEKS = 60
+#: Before the name of a family of estimators: its limit is tuned.
+_TUNED = "slope:"
 
 
 def evaluate(
@@ -59,10 +45,10 @@ def evaluate(
 ) -> Report:
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
-    Policies are objects (`simulations.policies`), callables `(context, actions) -> probabilities`, or names
-    (`simulations.named.FORMS`). The first of the estimators decides the verdict. Of the first rounds, a share
-    of `learn_first`, policies only learn. `loggers` names the policies of a log that several wrote, by the
-    rows' `logger`; balanced IPS needs them. The log is read two to four times, in constant memory.
+    Policies are objects, callables, or names (`simulations.named.FORMS`). The first of the estimators decides
+    the verdict; `slope:dros` tunes the limit of `dros`, with `dr` beside it. Of the first rounds, a share of
+    `learn_first`, policies only learn. `loggers` names the policies of a log that several wrote, by the rows'
+    `logger`; balanced IPS needs them. The log is read two to four times, in constant memory.
 
     Raises:
         InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log
@@ -107,11 +93,18 @@ class _Asked:
         self._target = self._policy(target)
         self._against = self._policy(against)
         self._loggers = loggers
-        self._estimators = [estimator_named(name) for name in estimators]
-        self._primary = estimators[0]
-        self._names = {name.partition(":")[0] for name in estimators}
+        self._families = [name.removeprefix(_TUNED) for name in estimators if name.startswith(_TUNED)]
+        self._names = [name for name in estimators if not name.startswith(_TUNED)]
+        if self._names[:1] != list(estimators[:1]):
+            raise InvalidInputError(
+                "estimators: expected first one that decides the verdict and is not tuned, such as dr, got "
+                f"{', '.join(estimators) or 'none'}.",
+                target="estimators",
+            )
+        if self._families and "dr" not in self._names:
+            self._names.append("dr")  # to be read with what is tuned
         self._learn_first = int(learn_first * scan.rounds)
-        self._sequence = _Sequence(self._range, scan.rounds - self._learn_first)
+        self._peeks = Peeks(log.reward_range, scan.rounds)
         if isinstance(log, Distributed) and (self._target.learns or self._against.learns or learn_first):
             raise InvalidInputError(
                 "target: expected policies that do not learn along the log, since the parts of a distributed "
@@ -121,26 +114,27 @@ class _Asked:
 
     def plan(self) -> Plan:
         """What to ask of each chunk; reward models are fitted first."""
-        modelled = self._names - set(_WITHOUT_MODEL) and self._range[1] > self._range[0]
-        ordered = not isinstance(self._log, Distributed)
+        kinds = {name.partition(":")[0] for name in (*self._names, *self._families)}
+        modelled = kinds - set(WITHOUT_MODEL) and self._range[1] > self._range[0]
         robust = None
-        if "mrdr" in self._names:
+        if "mrdr" in kinds:
             robust = (self._fitted(self._target), self._fitted(self._against))
+        named_first = [estimator_named(name) for name in self._names]
         return Plan(
             target=self._target.anew(),
             reference=self._against.anew(),
-            estimators=self._estimators,
+            estimators=[*named_first, *chain.from_iterable(map(candidates, self._families))],
             clustered=self._scan.subjects.repeated,
             model=self._fitted(None) if modelled else None,
             robust_models=robust,
-            loggers=self._mixture() if "balanced_ips" in self._names else (),
-            watch=self._sequence.add if ordered else None,
+            loggers=self._mixture() if "balanced_ips" in kinds else (),
+            watch=None if isinstance(self._log, Distributed) else self._peeks.add,
             warm_up=WarmUp(self._learn_first),
         )
 
     def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
         """What came of it."""
-        decisive = _interval(evidence.differences[0], level) if evidence.differences else None
+        decisive = presented(evidence.differences[0], level) if evidence.differences else None
         diagnosis = evidence.diagnostics.diagnosis()
         logged = isinstance(plan.reference, TheLogged)
         reference = None if logged else evidence.reference_diagnostics.diagnosis()
@@ -149,7 +143,7 @@ class _Asked:
                 decisive,
                 diagnosis,
                 reference=reference,
-                reward_range=self._range,
+                reward_range=self._log.reward_range,
                 left_out=sum(self._scan.unusable.values()),
             ),
             log=self._log.name,
@@ -159,15 +153,25 @@ class _Asked:
             rounds=diagnosis.rounds,
             excluded=dict(sorted(self._scan.unusable.items())) | _left_out(evidence.left_out),
             primary=plan.estimators[0].name,
-            estimates=[_estimate(seen, level) for seen in evidence.target],
-            reference_estimates=[_estimate(seen, level) for seen in evidence.reference],
-            differences=[_estimate(seen, level) for seen in evidence.differences],
-            sequence=self._sequence.found(),
+            estimates=self._estimates(evidence.target, level),
+            reference_estimates=self._estimates(evidence.reference, level),
+            differences=self._estimates(evidence.differences, level),
+            sequence=self._peeks.found(),
             diagnostics=diagnosis,
             reference_diagnostics=reference,
             seconds=seconds,
             versions={name: version(name) for name in ("segbandit", "numpy", "scipy", "vowpalwabbit")},
         )
+
+    def _estimates(self, seen: Sequence[Seen], level: float) -> list[Estimate]:
+        """What was asked for by name, and then the best of each family that is tuned."""
+        count = len(self._names)
+        found = [estimate(each, level) for each in seen[:count]]
+        tried = iter(seen[count:])
+        for family in self._families if seen else ():
+            of_family = list(islice(tried, len(candidates(family))))
+            found.append(tuned(of_family, seen[self._names.index("dr")], level))
+        return found
 
     def _policy(self, given: str | Choose | Target) -> Target:
         return given if isinstance(given, Target) else named.target(given, self._range)
@@ -187,76 +191,6 @@ class _Asked:
             (self._policy(self._loggers[name]).anew(), rounds / self._scan.rounds)
             for name, rounds in sorted(self._scan.loggers.items())
         ]
-
-
-class _Sequence:
-    """A confidence sequence of the difference, looked at now and then while the log is read."""
-
-    def __init__(self, reward_range: tuple[float, float], rounds: int) -> None:
-        self._low, high = reward_range
-        self._span = high - self._low
-        self._every = max(rounds // _PEEKS, 1)
-        self._state: DifferenceSequence | None = DifferenceSequence()
-        self._peeks: list[Peek] = []
-
-    def add(self, rounds: Rounds, others: Rounds) -> None:
-        """These rounds, in the order of the log."""
-        known = rounds.largest_weight is not None and others.largest_weight is not None
-        if self._state is None or not known or not self._span > 0.0:
-            self._state = None
-            return
-        for at in range(0, len(rounds), self._every):
-            part = slice(at, at + self._every)
-            self._state = self._state.add(self._scaled(rounds[part]), self._scaled(others[part]))
-            found = self._state.interval()
-            self._peeks.append(
-                Peek(
-                    rounds=self._state.count,
-                    low=self._span * found.low,
-                    estimate=self._span * self._state.gained / self._state.count,
-                    high=self._span * found.high,
-                )
-            )
-
-    def found(self) -> ConfidenceSequence | None:
-        """What it looked like; None where largest weights or the rewards' range are not known."""
-        if self._state is None or not self._peeks:
-            return None
-        label = "target - reference"
-        return ConfidenceSequence(label=label, method="betting", peeks=self._peeks, compared_with=0.0)
-
-    def _scaled(self, rounds: Rounds) -> Rounds:
-        return replace(rounds, reward=np.clip((rounds.reward - self._low) / self._span, 0.0, 1.0))
-
-
-def _interval(seen: Seen, level: float) -> Interval:
-    if _name(seen.running.estimator) == "dm":
-        return nothing_known(level)
-    return interval(seen.running, seen.rewarded, level=level, standard_error=_error(seen))
-
-
-def _error(seen: Seen) -> float:
-    if seen.buckets is None:
-        return seen.running.standard_error
-    counts, sums = seen.buckets.used
-    return clustered(seen.running.estimator, sums, counts)
-
-
-def _estimate(seen: Seen, level: float) -> Estimate:
-    found, running = _interval(seen, level), seen.running
-    return Estimate(
-        estimator=_name(running.estimator),
-        value=running.value,
-        standard_error=_error(seen),
-        low=found.low,
-        high=found.high,
-        method=found.method if seen.buckets is None else f"{found.method}, by subject",
-        note=_NOTES.get(_name(running.estimator).partition("(")[0], ""),
-    )
-
-
-def _name(estimator: Estimator) -> str:
-    return estimator.first.name if isinstance(estimator, Difference) else estimator.name
 
 
 def _left_out(rounds: int) -> dict[str, int]:

@@ -14,6 +14,7 @@ from bandit.errors import InvalidInputError
 from bandit.types import PolicySettings, Value
 from bandit.vw import check
 from simulations.candidates import Candidate, built_in, candidate
+from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.fitting import fitted
 from simulations.logs.rows import Log
@@ -29,7 +30,6 @@ from simulations.total import Distributed, total
 Progress = Callable[[str, int, int | None], None]
 #: What they leave out cannot be compared, or they need what a sweep does not have.
 _NOT_HERE = ("dm", "mrdr", "balanced_ips")
-_WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "replay")
 
 
 class Sweep(Value, frozen=True, kw_only=True):
@@ -157,7 +157,7 @@ def _prepared(
     # Each is made once here, so that a wrong one is refused before any is replayed.
     ends = [_learned_until(each, reward_range) for each in [*tried, against]]
     model = None
-    if high > low and estimator.partition(":")[0] not in _WITHOUT_MODEL:
+    if high > low and estimator.partition(":")[0] not in WITHOUT_MODEL:
         model = fitted(
             log, reward_range, progress=lambda rows: progress("fitting the reward model", rows, scan.rounds)
         )

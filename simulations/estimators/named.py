@@ -41,6 +41,10 @@ ESTIMATORS: dict[str, Callable[..., Estimator]] = {
 }
 
 
+#: Those that need no reward model's predictions.
+WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay")
+
+
 def estimator(text: str) -> Estimator:
     """The estimator of a name, with settings if there are any: `name:setting=number,setting=number`.
 

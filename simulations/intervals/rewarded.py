@@ -6,6 +6,7 @@ the columns, is a rare event's part of a sum: Poisson, not normal. So its moment
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -185,8 +186,12 @@ def effects(estimator: Estimator, rounds: Rounds) -> list[Floats]:
 def _side(parts: Moments, reach: Reach, gradient: Floats, size: float) -> Side:
     total = abs(float(gradient @ np.array([number(column) for column in parts.sums])))
     products = iter(parts.products)
-    squares = 0.0
-    for i, one in enumerate(gradient):
-        for j, other in enumerate(gradient[i:], start=i):
-            squares += (1.0 if i == j else 2.0) * float(one * other) * number(next(products))
-    return Side(total=total, squares=max(squares, 0.0), step=size * reach.step(gradient))
+    terms = [
+        (1.0 if i == j else 2.0) * float(one * other) * number(next(products))
+        for i, one in enumerate(gradient)
+        for j, other in enumerate(gradient[i:], start=i)
+    ]
+    squares = math.fsum(terms)
+    if squares <= _ROUNDING * math.fsum(map(abs, terms)):  # what the columns receive cancels
+        return Side(total=0.0, squares=0.0, step=0.0 if any(terms) else size * reach.step(gradient))
+    return Side(total=total, squares=squares, step=size * reach.step(gradient))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 from msgspec.structs import replace
 
@@ -232,3 +233,51 @@ def test_the_confidence_sequence_narrows_and_ends_around_the_truth(rows: list[Lo
 def test_a_reference_may_be_given_as_an_object(rows: list[Logged]) -> None:
     one, other = evaluate(log(rows), "uniform"), evaluate(log(rows), "uniform", against=TheLogged())
     assert replace(one, seconds=0.0) == replace(other, seconds=0.0)
+
+
+def test_a_tuned_estimate_stands_beside_the_untuned_one_and_holds_its_interval(rows: list[Logged]) -> None:
+    report = evaluate(log(rows), f"fixed:{BEST}", estimators=["snips", "slope:dros", "slope:clipped_ips"])
+    truth = value(WORLD, FixedPolicy(BEST), rounds=ROUNDS, seed=3)
+    names = [estimate.estimator for estimate in report.estimates]
+    assert names[:2] == ["snips", "dr"]
+    assert names[2].startswith("dros(limit=")
+    assert names[2].endswith(") by slope")
+    assert names[3].startswith("clipped_ips(limit=")
+    untuned = report.estimates[1]
+    for tuned in report.estimates[2:]:
+        assert (tuned.low or 1.0) <= (untuned.low or 0.0)
+        assert (tuned.high or 0.0) >= (untuned.high or 1.0)
+        assert (tuned.low or 1.0) < truth < (tuned.high or 0.0)
+    assert [estimate.estimator for estimate in report.differences][:2] == ["snips", "dr"]
+    with pytest.raises(InvalidInputError, match="expected first one that decides the verdict"):
+        evaluate(log(rows), "uniform", estimators=["slope:dros"])
+    with pytest.raises(InvalidInputError, match="estimator snips: expected settings it has"):
+        evaluate(log(rows), "uniform", estimators=["dr", "slope:snips"])
+
+
+def test_arrays_are_a_log(rows: list[Logged]) -> None:
+    names = [action.action_id for action in rows[0].actions]
+    made = MemoryLog.from_arrays(
+        reward=[row.reward for row in rows],
+        action=[row.chosen for row in rows],
+        pmf=np.array([row.pmf for row in rows]).tolist(),
+        actions=names,
+        context=[row.context for row in rows],
+        reward_range=(0.0, 1.0),
+    )
+    ours, theirs = evaluate(log(rows), f"fixed:{BEST}"), evaluate(made, f"fixed:{BEST}")
+    assert theirs.estimates[1:3] == ours.estimates[1:3]
+    with pytest.raises(InvalidInputError, match="reward of 2, action of 1"):
+        MemoryLog.from_arrays(reward=[1.0, 0.0], action=[0], probability=[0.5, 0.5])
+    outside = MemoryLog.from_arrays(reward=[1.0], action=[3], pmf=[[0.5, 0.5]])
+    with pytest.raises(InvalidInputError, match="1 of 1 row cannot be used"):
+        evaluate(outside, "uniform")
+
+
+def test_what_was_seen_of_rewards_is_not_what_they_may_be(rows: list[Logged]) -> None:
+    """Where nobody said between what rewards lie there is no sequence, and what is unsupported is refused."""
+    assert evaluate(MemoryLog(rows), "uniform").sequence is None
+    never_first = [
+        replace(row, pmf=[0.0, 0.25, 0.25, 0.25, 0.25], probability=0.25) for row in rows if row.chosen
+    ]
+    assert evaluate(MemoryLog(never_first), "uniform").verdict.outcome == "insufficient support"
