@@ -26,7 +26,7 @@ from pyarrow import parquet
 from rich.console import Console
 from rich.table import Table
 
-from simulations.evaluation import evaluate
+from simulations.evaluation.evaluate import evaluate
 from simulations.logs.parquet import ParquetLog
 from simulations.logs.rows import Log
 
@@ -104,7 +104,7 @@ def measure(kind: str, path: Path) -> dict[str, float]:
 def _spark_log(path: Path) -> Log:
     from pyspark.sql import SparkSession
 
-    from simulations.spark import SparkLog
+    from simulations.logs.spark import SparkLog
 
     os.environ["PYSPARK_PYTHON"] = sys.executable
     spark = (

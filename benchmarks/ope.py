@@ -28,12 +28,12 @@ from rich.table import Table
 
 from benchmarks import ope_replay
 from benchmarks.ope_world import Log, log
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Running, run
 from simulations.estimators.dr import DR
 from simulations.estimators.ips import IPS
 from simulations.estimators.snips import SNIPS
 from simulations.intervals.bootstrap import Buckets, bootstrap
-from simulations.rounds import Rounds
 from simulations.tuning import around
 
 ROWS, RESAMPLES, ROUNDS = 1_000_000, 1_000, 15

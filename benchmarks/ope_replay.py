@@ -14,7 +14,7 @@ from bandit.types import Action, PolicySettings
 from bandit.vw_arguments import NEUTRAL, arguments
 from simulations.logs.memory import MemoryLog
 from simulations.logs.rows import Logged
-from simulations.policies import Learning
+from simulations.policies.targets import Learning
 
 ROWS, TURNS = 5_000, 5
 SETTINGS = PolicySettings()

@@ -16,7 +16,7 @@ from cli.errors import clean_exit, laboratory
 from cli.service import DataDir, Port, started_service
 
 if TYPE_CHECKING:
-    from simulations.storefront_demo import Row
+    from simulations.live.storefront import Row
 
 #: Rows that the table shows at a time, so that it fits a small terminal.
 _SHOWN = 16
@@ -42,7 +42,7 @@ def demo(
     console = Console()
     with clean_exit("What was logged and learned is kept."):
         with laboratory():  # before a service is started for nothing
-            import simulations.storefront_demo  # noqa: F401
+            import simulations.live.storefront  # noqa: F401
         if url is not None:
             run_demo(url, visitors, seed, console)
             return
@@ -70,8 +70,8 @@ def run_demo(url: str, visitors: int, seed: int, console: Console) -> None:
     Example: run_demo("http://127.0.0.1:8080", 4_000, 1, Console())
     """
     with laboratory():
-        from simulations.client import HttpService
-        from simulations.storefront_demo import run
+        from simulations.live.client import HttpService
+        from simulations.live.storefront import run
 
     async def main() -> None:
         async with HttpService(url) as service:

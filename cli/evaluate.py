@@ -85,7 +85,7 @@ def evaluate(
     Example: segbandit evaluate visits.csv --column reward=click --policy fixed:banner-b --html report.html
     """
     with clean_exit("Nothing was written."), laboratory():
-        from simulations import evaluation
+        from simulations.evaluation import evaluate as evaluation
         from simulations.report import html as page
         from simulations.report.text import print_report
 
@@ -115,7 +115,7 @@ def evaluate(
 
 
 def _open_bandit(console: Console) -> None:
-    from simulations import open_bandit
+    from simulations.evaluation import open_bandit
 
     with _progress() as told:
         reports = open_bandit.evaluate_all(progress=told)

@@ -15,7 +15,7 @@ from cli.service import with_database
 
 if TYPE_CHECKING:
     from simulations.logs.rows import Log
-    from simulations.policies import Target
+    from simulations.policies.targets import Target
 
 LogFile = Annotated[
     Path | None, typer.Argument(metavar="[LOG]", help="Parquet, dsjson or CSV.", show_default=False)
@@ -91,7 +91,7 @@ def opened(
 
 def policy_named(name: str, bandit: str | None, settings: Settings) -> str | Target:
     """What `simulations` knows by its name, as that; a saved model of this bandit, as a policy."""
-    from simulations.policies import Static
+    from simulations.policies.targets import Static
 
     kind, _, version = name.partition(":")
     if kind != "model" or bandit is None:

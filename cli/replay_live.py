@@ -20,8 +20,8 @@ from bandit.settings import Settings
 from cli.errors import clean_exit, laboratory
 
 if TYPE_CHECKING:
-    from simulations import replay_live as lab
     from simulations.datasets import Customer
+    from simulations.live import replay as lab
 
 #: The learner is some tenths of a second behind; a machine under load may need longer.
 _SETTLE_WITHIN = 60.0
@@ -96,8 +96,8 @@ def _run(
     customers: Sequence[Customer], url: str, seeds: int, batch: int, limit: int | None, console: Console
 ) -> list[lab.Replayed]:
     with laboratory():
-        from simulations import replay_live as lab
-        from simulations.client import HttpService
+        from simulations.live import replay as lab
+        from simulations.live.client import HttpService
 
     async def runs(bar: Progress) -> list[lab.Replayed]:
         results = []

@@ -18,7 +18,7 @@ from cli.errors import clean_exit, laboratory
 
 if TYPE_CHECKING:
     from simulations.environments.contract import Environment
-    from simulations.summaries import Figure, Simulation
+    from simulations.simulation.summaries import Figure, Simulation
 
 PLOTS = (".svg", ".png", ".pdf")
 
@@ -74,8 +74,8 @@ def simulate(
     console = Console()
     with clean_exit("Nothing was written."):
         with laboratory():
-            from simulations import regret_plot, simulation_page  # noqa: F401  before minutes are spent
             from simulations.environments import catalogue
+            from simulations.simulation import page, regret_plot  # noqa: F401  before minutes are spent
         if listed:
             _list(console)
             return
@@ -89,7 +89,7 @@ def simulate(
 def _simulated(
     world: Environment, policies: Sequence[str], rounds: int, seeds: int, workers: int | None
 ) -> Simulation:
-    from simulations import simulation
+    from simulations.simulation import simulate as simulation
 
     with _bar() as bar:
         task = bar.add_task(world.name, total=None)
@@ -100,14 +100,14 @@ def _simulated(
 
 
 def _save(found: Simulation, json: Path | None, plot: Path | None, html: Path | None) -> None:
-    from simulations import regret_plot, simulation_page
+    from simulations.simulation import page, regret_plot
 
     if json is not None:
         _write(json, msgspec.json.encode(found))
     if plot is not None:
         regret_plot.save(found, plot)
     if html is not None:
-        simulation_page.save_page(found, html)
+        page.save_page(found, html)
 
 
 def _check_places(json: Path | None, plot: Path | None, html: Path | None) -> None:

@@ -36,7 +36,7 @@ from cli.lab_options import (
 from cli.service import DataDir, prepared
 
 if TYPE_CHECKING:
-    from simulations.candidates import Candidate
+    from simulations.sweeping.candidates import Candidate
 
 Dataset = Annotated[
     str | None, typer.Option(help="Instead of a file: what `datasets list` names.", show_default=False)
@@ -99,8 +99,8 @@ def sweep(
     Example: segbandit sweep visits.csv --column reward=click --html sweep.html
     """
     with clean_exit("Nothing was written."), laboratory():
-        from simulations import sweeping
         from simulations.report import sweep_html, sweep_text
+        from simulations.sweeping import sweep as sweeping
 
         one_log(log, dataset, bandit)
         if log is None and dataset is None and bandit is None:
@@ -128,14 +128,14 @@ def sweep(
 
 
 def _named(names: list[str] | None, bandit: str | None, settings: Settings) -> list[Candidate]:
-    from simulations.candidates import candidate
+    from simulations.sweeping.candidates import candidate
 
     return [candidate(policy_named(name, bandit, settings)) for name in names or ()]
 
 
 def _of_grid(path: Path | None, sample: int | None, seed: int, *, otherwise: bool) -> list[Candidate]:
     """Of the file; `otherwise` those of ours, unless there is one."""
-    from simulations import candidates
+    from simulations.sweeping import candidates
 
     if path is not None:
         return candidates.grid_at(path).candidates(sample=sample, seed=seed)

@@ -9,17 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulations.evaluation import evaluate as evaluate
+    from simulations.evaluation.evaluate import evaluate as evaluate
     from simulations.logs.named import log_at as log_at
-    from simulations.simulation import simulate as simulate
-    from simulations.sweeping import sweep as sweep
+    from simulations.simulation.simulate import simulate as simulate
+    from simulations.sweeping.sweep import sweep as sweep
 
 #: Where each name is; imported when it is first used, since most commands need few of their libraries.
 _HOMES = {
-    "evaluate": "simulations.evaluation",
+    "evaluate": "simulations.evaluation.evaluate",
     "log_at": "simulations.logs.named",
-    "simulate": "simulations.simulation",
-    "sweep": "simulations.sweeping",
+    "simulate": "simulations.simulation.simulate",
+    "sweep": "simulations.sweeping.sweep",
 }
 __all__ = ["evaluate", "log_at", "simulate", "sweep"]
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from simulations.columns.exact import Floats, exact_sum, number
+from simulations.columns.rounds import Rounds
 from simulations.diagnostics import calibration, groups
 from simulations.diagnostics.calibration import Calibration
 from simulations.diagnostics.diagnosis import Check, Diagnosis, Support
@@ -15,9 +17,7 @@ from simulations.diagnostics.keyed import Keyed
 from simulations.diagnostics.tail import limit_of_k
 from simulations.diagnostics.wagers import Wagers
 from simulations.diagnostics.weights import Weights
-from simulations.exact import Floats, exact_sum, number
 from simulations.logs.rows import Logged
-from simulations.rounds import Rounds
 
 #: A logged probability may differ so much from that in its distribution, by the digits that were written.
 _ROUNDING = 1e-4

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from simulations.columns.exact import exact_sums_by, number
 from simulations.diagnostics.diagnosis import Check, Expected
 from simulations.diagnostics.flat import Flat
-from simulations.exact import exact_sums_by, number
 
 #: Logged probabilities that are looked at together lie between neighbours of these.
 EDGES = (0.0, 0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

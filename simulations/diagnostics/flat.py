@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bandit.errors import InvalidInputError
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
 from simulations.logs.rows import Logged
 
 Indices = npt.NDArray[np.intp]

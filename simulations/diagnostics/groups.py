@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from simulations.columns.exact import Floats, exact_sums_by, number
+from simulations.columns.rounds import Rounds
 from simulations.diagnostics.calibration import check
 from simulations.diagnostics.diagnosis import Breakdown, Check, Expected, Group
 from simulations.diagnostics.flat import Codes, Flat, Indices
 from simulations.diagnostics.keyed import Keyed
 from simulations.diagnostics.wagers import STAKES, p_value
-from simulations.exact import Floats, exact_sums_by, number
-from simulations.rounds import Rounds
 
 #: Of every group: rounds, then exact sums of reward, weight, weight times reward and target probability.
 _ROUNDS, _REWARD, _WEIGHT, _EARNED, _TARGET = range(5)

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
 
 #: Fewer weights above the cut say nothing about a tail.
 FEWEST = 5

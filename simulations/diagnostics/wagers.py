@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from simulations.exact import Floats, exact_sum, number
+from simulations.columns.exact import Floats, exact_sum, number
 
 #: Shares staked, side by side; the best one for skewed numbers is small.
 STAKES = tuple(0.5 / 4.0**k for k in range(9))

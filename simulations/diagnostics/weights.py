@@ -7,10 +7,10 @@ import math
 import msgspec
 import numpy as np
 
+from simulations.columns.exact import Floats, number
+from simulations.columns.moments import Moments
 from simulations.diagnostics.diagnosis import Bar
 from simulations.diagnostics.tail import pareto_k
-from simulations.exact import Floats, number
-from simulations.moments import Moments
 
 #: So many of the largest weights are kept, enough for the tail of 100,000 rounds.
 KEPT = 1_000

@@ -17,11 +17,11 @@ import numpy as np
 
 from bandit.errors import InvalidInputError
 from bandit.types import MAX_ACTIONS, BanditConfig, Features, RewardDefinition
+from simulations.columns.exact import Floats
 from simulations.environments.contract import PER_SECOND, Outcome, Round, configured, randomness
-from simulations.exact import Floats
 from simulations.logs.rows import Log, Logged
-from simulations.scan import Scan, usable
-from simulations.total import total
+from simulations.logs.scan import Scan, usable
+from simulations.logs.total import total
 
 #: Ridge penalties, in rows: so many rows' worth of evidence speak for "no effect".
 _SHARED_PENALTY, _ACTION_PENALTY = 10.0, 50.0

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from bandit.errors import InvalidInputError
-from simulations.exact import Floats
-from simulations.moments import Moments
-from simulations.parallel import by_blocks
-from simulations.rounds import Predictions, Rounds
+from simulations.columns.exact import Floats
+from simulations.columns.moments import Moments
+from simulations.columns.parallel import by_blocks
+from simulations.columns.rounds import Predictions, Rounds
 
 
 class Estimator(Protocol):

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Mean
-from simulations.exact import Floats
-from simulations.rounds import Rounds
 
 
 class IPS(Mean, frozen=True, kw_only=True):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bandit.errors import InvalidInputError
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Mean
-from simulations.exact import Floats
-from simulations.rounds import Rounds
 
 
 class MRDR(Mean, frozen=True, kw_only=True):

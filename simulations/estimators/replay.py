@@ -10,9 +10,9 @@ from __future__ import annotations
 import numpy as np
 
 from bandit.errors import InvalidInputError
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Ratio, above_zero, column
-from simulations.exact import Floats
-from simulations.rounds import Rounds
 
 
 class Replay(Ratio, frozen=True, kw_only=True):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Mean, corrected, fraction
 from simulations.estimators.sg_ips import sub_gaussian
-from simulations.exact import Floats
-from simulations.rounds import Rounds
 
 
 class SubGaussianDR(Mean, frozen=True, kw_only=True):

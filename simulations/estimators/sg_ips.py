@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Mean, fraction
-from simulations.exact import Floats
-from simulations.rounds import Rounds
 
 
 class SubGaussianIPS(Mean, frozen=True, kw_only=True):

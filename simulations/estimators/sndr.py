@@ -7,9 +7,9 @@ import math
 import msgspec
 import numpy as np
 
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import predictions
-from simulations.exact import Floats
-from simulations.rounds import Rounds
 
 
 class SNDR(msgspec.Struct, frozen=True, kw_only=True):

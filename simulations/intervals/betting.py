@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
 
 #: The gamblers' shares: large ones win with few rounds, small ones with many. Constant, since a share that
 #: changed on the way would bound a mean that weighs rounds unequally.

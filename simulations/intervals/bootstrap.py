@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
+from simulations.columns.exact import Floats, exact_sums_by, number
+from simulations.columns.parallel import by_blocks
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator
-from simulations.exact import Floats, exact_sums_by, number
 from simulations.intervals import Interval
-from simulations.parallel import by_blocks
-from simulations.rounds import Rounds
 
 #: A power of two; with fewer, intervals are a little narrower than they should be.
 BUCKETS = 1_024

@@ -47,7 +47,7 @@ def interval(
 
     >>> import numpy as np
     >>> from simulations.estimators.ips import IPS
-    >>> from simulations.rounds import Rounds
+    >>> from simulations.columns.rounds import Rounds
     >>> rounds = Rounds(reward=np.zeros(1000), probability=np.full(1000, 0.5),
     ...                 target_probability=np.full(1000, 0.5))
     >>> found = interval(Running.of(IPS(), rounds), Rewarded.of(IPS(), rounds))

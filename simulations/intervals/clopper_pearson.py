@@ -24,7 +24,7 @@ def clopper_pearson(running: Running, *, largest: float, level: float = 0.95) ->
 
     >>> import numpy as np
     >>> from simulations.estimators.ips import IPS
-    >>> from simulations.rounds import Rounds
+    >>> from simulations.columns.rounds import Rounds
     >>> rounds = Rounds(reward=np.array([1.0] + [0.0] * 9), probability=np.ones(10),
     ...                 target_probability=np.ones(10))
     >>> interval = clopper_pearson(Running.of(IPS(), rounds), largest=1.0)

@@ -11,8 +11,8 @@ import numpy as np
 from scipy.special import stdtrit
 
 from bandit.errors import InvalidInputError
+from simulations.columns.exact import Floats
 from simulations.estimators.contract import Estimator, Running
-from simulations.exact import Floats
 from simulations.intervals import Interval, check_level, nothing_known
 
 
@@ -25,7 +25,7 @@ def delta(running: Running, *, level: float = 0.95, standard_error: float | None
         InvalidInputError: `level` not in (0, 1).
 
     >>> from simulations.estimators.ips import IPS
-    >>> from simulations.rounds import Rounds
+    >>> from simulations.columns.rounds import Rounds
     >>> rounds = Rounds(reward=np.array([1.0, 0.0] * 50), probability=np.full(100, 0.5),
     ...                 target_probability=np.full(100, 0.5))
     >>> interval = delta(Running.of(IPS(), rounds))

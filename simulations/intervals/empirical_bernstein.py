@@ -23,7 +23,7 @@ def empirical_bernstein(running: Running, *, lowest: float, largest: float, leve
 
     >>> import numpy as np
     >>> from simulations.estimators.ips import IPS
-    >>> from simulations.rounds import Rounds
+    >>> from simulations.columns.rounds import Rounds
     >>> rounds = Rounds(reward=np.array([1.0, 0.0] * 500), probability=np.ones(1000),
     ...                 target_probability=np.ones(1000))
     >>> interval = empirical_bernstein(Running.of(IPS(), rounds), lowest=0.0, largest=1.0)

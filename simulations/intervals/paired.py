@@ -8,11 +8,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
+from simulations.columns.exact import Floats
+from simulations.columns.moments import Moments
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator, Running
-from simulations.exact import Floats
 from simulations.intervals.rewarded import MANY, Rewarded, effects
-from simulations.moments import Moments
-from simulations.rounds import Rounds
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):

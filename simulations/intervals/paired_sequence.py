@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from bandit.errors import InvalidInputError
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.intervals import Interval, check_level
 from simulations.intervals.betting import NOTHING_BET, Capital, Game, lowest_sum, played
 from simulations.intervals.sequence import ROUNDING, before, check_rewards, largest_weights
-from simulations.rounds import Rounds
 
 
 class Surplus(NamedTuple):

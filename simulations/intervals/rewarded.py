@@ -14,10 +14,10 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from simulations.columns.exact import Floats, exact_sum, number
+from simulations.columns.moments import Moments
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator
-from simulations.exact import Floats, exact_sum, number
-from simulations.moments import Moments
-from simulations.rounds import Rounds
 
 #: More rounds with reward than this are no rare event: only their number is kept.
 MANY = 10_000

@@ -16,10 +16,10 @@ import msgspec
 import numpy as np
 
 from bandit.errors import InvalidInputError
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.intervals import Interval, check_level
 from simulations.intervals.betting import NOTHING_BET, Capital, Game, lowest_sum, played
-from simulations.rounds import Rounds
 
 #: A weight may exceed the largest by rounding.
 ROUNDING = 1e-9

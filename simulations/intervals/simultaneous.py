@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
 from simulations.intervals import check_level
 from simulations.intervals.bootstrap import Buckets
 

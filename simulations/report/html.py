@@ -7,7 +7,8 @@ from functools import cache
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
-from simulations.report import Estimate, Report, plots, words
+from simulations.evaluation.values import Estimate, Report
+from simulations.report import plots, words
 
 #: More groups of a breakdown are in the JSON.
 MOST_GROUPS = 30

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from simulations.diagnostics.diagnosis import Bar, Breakdown, Expected, Group
-from simulations.report import ConfidenceSequence, Estimate
+from simulations.evaluation.values import ConfidenceSequence, Estimate
 from simulations.report.svg import (
     CHARACTER,
     WIDTH,

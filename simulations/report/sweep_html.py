@@ -6,7 +6,7 @@ import msgspec
 
 from simulations.report import sweep_plots, sweep_words, words
 from simulations.report.html import template
-from simulations.sweeping import Sweep
+from simulations.sweeping.sweep import Sweep
 
 
 def to_html(found: Sweep) -> str:

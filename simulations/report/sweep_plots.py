@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 from markupsafe import Markup
 
-from simulations.ranking import Ranked
-from simulations.report import Estimate
+from simulations.evaluation.values import Estimate
 from simulations.report.svg import CHARACTER, WIDTH, Scale, below, circle, cut, frame, line, text
+from simulations.sweeping.ranking import Ranked
 
 #: More candidates are in the table.
 MOST = 40

@@ -10,10 +10,10 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from simulations.report import Estimate
+from simulations.evaluation.values import Estimate
 from simulations.report.sweep_words import adjusted, best, left_out, reference, warnings
 from simulations.report.words import figure, places, printable
-from simulations.sweeping import Sweep
+from simulations.sweeping.sweep import Sweep
 
 
 def print_sweep(found: Sweep, console: Console) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from scipy.special import ndtri
 
-from simulations.ranking import Ranked
 from simulations.report.words import figure, percent, places
-from simulations.sweeping import Sweep
+from simulations.sweeping.ranking import Ranked
+from simulations.sweeping.sweep import Sweep
 
 
 def adjusted(found: Sweep) -> str:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
-from simulations.report import Estimate, Report
+from simulations.evaluation.values import Estimate, Report
 from simulations.report.words import (
     check_state,
     figure,

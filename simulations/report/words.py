@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from simulations.diagnostics.diagnosis import Breakdown, Diagnosis, Group
-from simulations.report import Estimate
-from simulations.verdict import ALPHA, FEW_EFFECTIVE, FEWEST_EFFECTIVE, NO_MEAN, TOLERATED, TOP_TEN
+from simulations.evaluation.values import Estimate
+from simulations.evaluation.verdict import ALPHA, FEW_EFFECTIVE, FEWEST_EFFECTIVE, NO_MEAN, TOLERATED, TOP_TEN
 
 State = Literal["good", "doubtful", "bad", "known"]
 NOTHING = "-"

@@ -17,10 +17,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.estimators.contract import Estimator, Running, run
-from simulations.exact import Floats
 from simulations.intervals import Interval
-from simulations.rounds import Predictions, Rounds
 from simulations.tuning import Tuned, tuned
 
 #: Of the rounds, in the pseudo target's log.

@@ -26,7 +26,7 @@ def slope(
     >>> import numpy as np
     >>> from simulations.estimators.contract import run
     >>> from simulations.estimators.named import estimator
-    >>> from simulations.rounds import Rounds
+    >>> from simulations.columns.rounds import Rounds
     >>> rounds = Rounds(reward=np.array([1.0, 0.0] * 50), probability=np.full(100, 0.5),
     ...                 target_probability=np.full(100, 0.5))
     >>> states = run([estimator(f"clipped_ips:limit={limit}") for limit in (100, 10, 1)], rounds)

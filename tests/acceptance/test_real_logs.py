@@ -10,8 +10,8 @@ import pytest
 from bandit.settings import Settings
 from simulations import evaluate
 from simulations.datasets import log
+from simulations.evaluation.open_bandit import Judged, evaluate_all
 from simulations.logs.rows import Log
-from simulations.open_bandit import Judged, evaluate_all
 
 SETTINGS = Settings()
 REFERENCE = SETTINGS.shared_data.parent / "reference" / "open_bandit_sample.json"

@@ -12,9 +12,9 @@ from bandit.db.pool import Database
 from bandit.errors import NotFoundError
 from bandit.serving import saved_policy
 from simulations import evaluate
+from simulations.evaluation.values import Report
 from simulations.logs.postgres import PostgresLog
-from simulations.policies import Static
-from simulations.report import Report
+from simulations.policies.targets import Static
 from tests.conftest import Step
 from tests.integration.helpers import create, decide, reward
 from tests.integration.test_commands import in_thread

@@ -9,7 +9,7 @@ import numpy as np
 from bandit.db.pool import Connection
 from bandit.types import Features
 from simulations.environments.supervised import Supervised
-from simulations.simulated_service import SimulatedService
+from simulations.simulation.service import SimulatedService
 from tests.conftest import Step
 from tests.integration.helpers import create, decide, reward
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from simulations.rounds import Predictions, Rounds
+from simulations.columns.rounds import Predictions, Rounds
 
 _LOGGING = np.array([0.82] + [0.02] * 9)
 

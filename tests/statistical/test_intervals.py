@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator, Running
 from simulations.estimators.dr import DR
 from simulations.estimators.ips import IPS
@@ -21,7 +22,6 @@ from simulations.intervals.delta import clustered, delta
 from simulations.intervals.empirical_bernstein import empirical_bernstein
 from simulations.intervals.paired import compared
 from simulations.intervals.rewarded import Rewarded
-from simulations.rounds import Rounds
 from tests.statistical.worlds import ACTIONS, WORLDS, World, favourite
 
 pytestmark = pytest.mark.statistical

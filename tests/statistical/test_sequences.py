@@ -9,16 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Running
 from simulations.estimators.snips import SNIPS
-from simulations.exact import Floats
 from simulations.intervals.betting import BETS, START, Game, grown
 from simulations.intervals.choose import interval
 from simulations.intervals.paired import compared
 from simulations.intervals.paired_sequence import DifferenceSequence, Surplus
 from simulations.intervals.rewarded import Rewarded
 from simulations.intervals.sequence import Guess, ValueSequence
-from simulations.rounds import Rounds
 from tests.statistical.worlds import ACTIONS, ROUNDS, WORLDS, World, favourite
 
 pytestmark = pytest.mark.statistical

@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from simulations.columns import as_logged
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator, Running
 from simulations.estimators.dr import DR
 from simulations.estimators.snips import SNIPS
-from simulations.exact import Floats
+from simulations.evaluation.columns import as_logged
 from simulations.intervals.bootstrap import Buckets
 from simulations.intervals.choose import interval
 from simulations.intervals.paired import Difference, compared
 from simulations.intervals.rewarded import Rewarded
 from simulations.intervals.simultaneous import against_best, bonferroni_level, joint_level, scores
-from simulations.rounds import Rounds
 
 Indices = npt.NDArray[np.int64]
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from simulations.columns.exact import Floats
 from simulations.diagnostics.tail import pareto_k
-from simulations.exact import Floats
-from simulations.verdict import FEW_EFFECTIVE, FEWEST_EFFECTIVE, NO_MEAN
+from simulations.evaluation.verdict import FEW_EFFECTIVE, FEWEST_EFFECTIVE, NO_MEAN
 
 
 class World(NamedTuple):

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Running, run
 from simulations.estimators.dr import DR
 from simulations.estimators.named import estimator
 from simulations.intervals import Interval
 from simulations.intervals.bootstrap import Buckets, bootstrap
-from simulations.rounds import Rounds
 from simulations.tuning import LIMITS, Tuned, around
 from simulations.tuning.pasif import pasif
 from simulations.tuning.slope import slope

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from simulations.exact import Floats
-from simulations.rounds import Rounds
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 
 ROUNDS, ACTIONS = 2_000, 10
 #: A model's click rate of an action with few rounds is drawn to the mean of all by so many more.

@@ -8,7 +8,7 @@ import typer
 from typer.testing import CliRunner
 
 from cli.evaluate import evaluate
-from simulations.report import Report
+from simulations.evaluation.values import Report
 
 _app = typer.Typer()
 _app.command()(evaluate)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.simulate import simulate
 from simulations.environments.catalogue import CATALOGUE
-from simulations.summaries import Simulation
+from simulations.simulation.summaries import Simulation
 
 _app = typer.Typer()
 _app.command()(simulate)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from bandit.errors import ConflictError, NotFoundError
 from bandit.types import BanditConfig, DecisionInput, RewardEvent
-from simulations.client import Choice, ChosenAction, LoggedDecision, RewardReceipt, Settled
+from simulations.live.client import Choice, ChosenAction, LoggedDecision, RewardReceipt, Settled
 
 Choose = Callable[[DecisionInput, BanditConfig], str]
 

@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from bandit.types import Action
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.diagnostics import Diagnostics
-from simulations.exact import Floats
 from simulations.logs.rows import Logged
-from simulations.rounds import Rounds
 
 Changed = TypeVar("Changed", bound=msgspec.Struct)
 Spoil = Callable[[Logged, np.random.Generator], Logged]

@@ -7,14 +7,14 @@ from statistics import NormalDist
 import numpy as np
 
 from bandit.comparison import Comparison
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator, Running
 from simulations.estimators.ips import IPS
 from simulations.estimators.snips import SNIPS
-from simulations.exact import Floats
+from simulations.evaluation.values import ConfidenceSequence, Estimate, Peek, Report
+from simulations.evaluation.verdict import judge
 from simulations.intervals import Interval
-from simulations.report import ConfidenceSequence, Estimate, Peek, Report
-from simulations.rounds import Rounds
-from simulations.verdict import judge
 from tests.unit.simulations.made_logs import Made
 
 

@@ -13,8 +13,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import LabelEncoder
 
-from simulations.exact import Floats
-from simulations.rounds import Predictions, Rounds
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions, Rounds
 
 from .reference import shared
 

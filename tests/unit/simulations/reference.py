@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bandit.settings import Settings
-from simulations.rounds import Rounds
+from simulations.columns.rounds import Rounds
 
 
 def shared(*parts: str) -> Path:

@@ -18,18 +18,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from simulations import named
+from simulations.columns.rounds import Rounds
 from simulations.diagnostics.keyed import Keyed
 from simulations.diagnostics.weights import Weights
 from simulations.estimators.named import ESTIMATORS, estimator
 from simulations.estimators.snips import SNIPS
-from simulations.evidence import Evidence, Plan, WarmUp
+from simulations.evaluation.evidence import Evidence, Plan, WarmUp
+from simulations.evaluation.reward_model import RewardModel, RewardSums, encode
 from simulations.intervals.rewarded import Rewarded
 from simulations.logs.rows import Chunk, Logged, Problem
-from simulations.policies import Function
-from simulations.reward_model import RewardModel, RewardSums, encode
-from simulations.rounds import Rounds
-from simulations.scan import Scan, Subjects
+from simulations.logs.scan import Scan, Subjects
+from simulations.policies import named
+from simulations.policies.targets import Function
 from tests.unit.simulations.varied_log import ACTIONS, logged, odd_preference, varied_log
 
 ROUNDS = 120

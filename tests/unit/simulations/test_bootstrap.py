@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Running
 from simulations.estimators.ips import IPS
 from simulations.estimators.named import estimator
 from simulations.estimators.snips import SNIPS
 from simulations.intervals.bootstrap import BUCKETS, Buckets, bootstrap
-from simulations.rounds import Rounds
 
 from .test_estimators import ALL, whole
 

@@ -9,7 +9,7 @@ import pytest
 from bandit.errors import InvalidInputError, SetupError
 from bandit.types import Bag, PolicySettings, Softmax, SquareCB
 from bandit.vw import check
-from simulations.candidates import Candidate, Grid, built_in, candidate, described, grid_at, sampled
+from simulations.sweeping.candidates import Candidate, Grid, built_in, candidate, described, grid_at, sampled
 
 
 def test_the_built_in_ones_differ_and_are_ones_that_can_learn() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from bandit.errors import ConflictError, SegbanditError, SetupError, UnavailableError
 from bandit.types import Action, BanditConfig, DecisionInput, RewardEvent
-from simulations.client import HttpService, create_free
+from simulations.live.client import HttpService, create_free
 
 _CONFIG = BanditConfig(actions=[Action(action_id="a")], reward_wait=5.0)
 _CHOICE = {

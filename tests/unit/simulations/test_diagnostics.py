@@ -13,12 +13,12 @@ from scipy import stats
 
 from bandit.errors import InvalidInputError
 from bandit.types import Action
+from simulations.columns.exact import exact_sum, exact_sums_by
 from simulations.diagnostics import Diagnostics
 from simulations.diagnostics.calibration import p_value
 from simulations.diagnostics.keyed import Keyed
 from simulations.diagnostics.tail import pareto_k
 from simulations.diagnostics.wagers import Wagers
-from simulations.exact import exact_sum, exact_sums_by
 from tests.unit.simulations.made_logs import Made, made_log, replace, skewed
 
 LOG = made_log(7, rounds=300)

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from bandit.types import Action
+from simulations.evaluation.verdict import judge
 from simulations.intervals import Interval
 from simulations.logs.rows import Logged
-from simulations.verdict import judge
 from tests.unit.simulations.made_logs import Made
 
 

@@ -13,6 +13,7 @@ from bandit import features
 from bandit.errors import InvalidInputError
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
 from bandit.types import Features
+from simulations.columns.exact import Floats
 from simulations.environments.adversarial import Adversary, Flipped
 from simulations.environments.catalogue import CATALOGUE, environment
 from simulations.environments.cold_start import ColdStart
@@ -22,8 +23,7 @@ from simulations.environments.new_actions import FIRST, NewActions
 from simulations.environments.personas import Personas, drifted
 from simulations.environments.storefront import PERSONAS
 from simulations.environments.supervised import Supervised
-from simulations.exact import Floats
-from simulations.runs import logged
+from simulations.simulation.runs import logged
 
 _FRUIT: list[Features] = [{"red": True}, {"red": False}] * 40
 WORLDS: list[Environment] = [

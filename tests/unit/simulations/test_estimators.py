@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bandit.errors import InvalidInputError
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.estimators.contract import Estimator, Running
 from simulations.estimators.named import ESTIMATORS, estimator
-from simulations.exact import Floats
-from simulations.rounds import Predictions, Rounds
 
 from .reference import synthetic
 

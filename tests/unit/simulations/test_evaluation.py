@@ -15,11 +15,11 @@ from bandit.types import Action, Features, PolicySettings
 from simulations import evaluate
 from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
+from simulations.evaluation.values import Estimate, Report
 from simulations.logs.memory import MemoryLog
 from simulations.logs.rows import Logged
-from simulations.policies import Static, TheLogged, uniform
-from simulations.report import Estimate, Report
-from simulations.runs import logged
+from simulations.policies.targets import Static, TheLogged, uniform
+from simulations.simulation.runs import logged
 
 WORLD = environment("personas")
 ROUNDS = 4_000

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from simulations.exact import BLOCK, UNIT_BITS, exact_sum, number, units
-from simulations.moments import Moments
+from simulations.columns.exact import BLOCK, UNIT_BITS, exact_sum, number, units
+from simulations.columns.moments import Moments
 
 _NUMBERS = st.floats(-(2.0**900), 2.0**900)
 _EVERYDAY = st.floats(-1e3, 1e3)

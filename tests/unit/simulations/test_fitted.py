@@ -18,7 +18,7 @@ from simulations.environments.contract import value
 from simulations.environments.fitted import fit
 from simulations.environments.personas import Personas
 from simulations.logs.rows import Chunk, Logged
-from simulations.runs import logged
+from simulations.simulation.runs import logged
 
 
 class _Log:

@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit.errors import InvalidInputError
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.estimators.contract import Estimator, Running
 from simulations.estimators.dr import DR
 from simulations.estimators.ips import IPS
 from simulations.estimators.snips import SNIPS
-from simulations.exact import Floats
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
 from simulations.intervals.clopper_pearson import clopper_pearson
@@ -23,7 +24,6 @@ from simulations.intervals.empirical_bernstein import empirical_bernstein
 from simulations.intervals.gamma import effective_count, jeffreys, mid_p
 from simulations.intervals.paired import Difference, compared
 from simulations.intervals.rewarded import MANY, Rewarded
-from simulations.rounds import Predictions, Rounds
 
 ESTIMATORS: tuple[Estimator, ...] = (IPS(), SNIPS(), DR())
 

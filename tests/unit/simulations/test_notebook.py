@@ -7,9 +7,9 @@ from html.parser import HTMLParser
 import pytest
 
 from simulations import simulate
-from simulations.notebook import framed
+from simulations.report.notebook import framed
 from simulations.report.text import to_text
-from simulations.summaries import Simulation
+from simulations.simulation.summaries import Simulation
 from tests.unit.simulations.made_logs import made_log
 from tests.unit.simulations.made_reports import made_report
 

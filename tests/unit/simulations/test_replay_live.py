@@ -7,7 +7,7 @@ import pytest
 
 from bandit.types import BanditConfig, DecisionInput
 from simulations.datasets import HILLSTROM_ACTIONS, Customer
-from simulations.replay_live import Progress, replay, replay_config, shuffled
+from simulations.live.replay import Progress, replay, replay_config, shuffled
 
 from .fakes import FakeService
 

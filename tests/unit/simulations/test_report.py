@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from bandit.types import Action
-from simulations.report import ConfidenceSequence, Estimate, Peek, Report, plots
+from simulations.evaluation.values import ConfidenceSequence, Estimate, Peek, Report
+from simulations.report import plots
 from simulations.report.html import to_html
 from simulations.report.svg import Scale
 from simulations.report.text import to_text

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from bandit.types import Action
+from simulations.evaluation.reward_model import FOLDS, Encoded, RewardModel, RewardSums, encode
 from simulations.logs.rows import Logged
-from simulations.reward_model import FOLDS, Encoded, RewardModel, RewardSums, encode
 
 ACTIONS = [Action(action_id=f"action-{n}") for n in range(5)]
 DEVICES = ("phone", "desktop", "tablet")

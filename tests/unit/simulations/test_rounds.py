@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from bandit.errors import InvalidInputError
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.estimators.contract import Running, run
 from simulations.estimators.dr import DR
 from simulations.estimators.ips import IPS
 from simulations.estimators.named import estimator
-from simulations.rounds import Predictions, Rounds
 
 from .test_estimators import whole
 

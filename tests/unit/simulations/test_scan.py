@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from bandit.types import Action
 from simulations.logs.rows import Chunk, Logged, Problem
-from simulations.scan import Scan
+from simulations.logs.scan import Scan
 
 ROW = Logged(
     row=1, decision_id="1", actions=[Action(action_id="a")], chosen=0, probability=1.0, reward=0.5, logger="x"

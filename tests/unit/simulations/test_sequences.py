@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from bandit.comparison import Comparison
 from bandit.errors import InvalidInputError
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.intervals.betting import BETS, NOTHING_BET, lowest_sum, played
 from simulations.intervals.paired_sequence import DifferenceSequence, Surplus
 from simulations.intervals.sequence import Guess, ValueSequence
-from simulations.rounds import Rounds
 
 #: Three actions, two targets and how often each action is clicked, as a share of the rate.
 LOGGING, TARGET, OTHER = np.array([0.7, 0.2, 0.1]), np.array([0.2, 0.3, 0.5]), np.array([0.5, 0.3, 0.2])

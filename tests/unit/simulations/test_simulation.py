@@ -16,7 +16,7 @@ from bandit.fold import Fold
 from bandit.policy import FixedPolicy, UniformPolicy
 from bandit.types import Action, EpsilonGreedy, Features, PolicySettings, TrainingEvent
 from bandit.vw import Model
-from simulations.contenders import Contender, contender
+from simulations.columns.rounds import Rounds
 from simulations.environments.adversarial import Adversary, Flipped
 from simulations.environments.cold_start import ColdStart
 from simulations.environments.contract import Environment, value
@@ -26,13 +26,13 @@ from simulations.environments.personas import Personas
 from simulations.environments.supervised import Supervised
 from simulations.estimators.contract import Running
 from simulations.estimators.ips import IPS
-from simulations.regret_plot import as_svg, save
-from simulations.rounds import Rounds
-from simulations.runs import Run, logged, play, run
-from simulations.simulated_service import SimulatedService
-from simulations.simulation import simulate
-from simulations.simulation_page import page
-from simulations.summaries import Simulation
+from simulations.simulation.contenders import Contender, contender
+from simulations.simulation.page import page
+from simulations.simulation.regret_plot import as_svg, save
+from simulations.simulation.runs import Run, logged, play, run
+from simulations.simulation.service import SimulatedService
+from simulations.simulation.simulate import simulate
+from simulations.simulation.summaries import Simulation
 
 _DEFAULT = Contender("default", PolicySettings())
 _SOIL = Supervised(

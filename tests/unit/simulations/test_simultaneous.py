@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bandit.errors import InvalidInputError
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Rounds
 from simulations.estimators.snips import SNIPS
-from simulations.exact import Floats
 from simulations.intervals.bootstrap import Buckets
 from simulations.intervals.delta import clustered
 from simulations.intervals.simultaneous import against_best, bonferroni_level, joint_level, scores
-from simulations.rounds import Rounds
 
 SEEDS = st.integers(0, 2**32 - 1)
 

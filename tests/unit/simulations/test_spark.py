@@ -20,11 +20,11 @@ from bandit.errors import InvalidInputError, SetupError
 from bandit.policy import VwPolicy
 from bandit.types import PolicySettings, SquareCB
 from bandit.vw import Model
-from simulations.evaluation import ESTIMATORS, evaluate
+from simulations.evaluation.evaluate import ESTIMATORS, evaluate
+from simulations.evaluation.values import Report
 from simulations.logs.parquet import ParquetLog
-from simulations.policies import Fixed, Function, Learning, SegmentTable, Static, Target
-from simulations.report import Report
-from simulations.spark import SparkLog
+from simulations.logs.spark import SparkLog
+from simulations.policies.targets import Fixed, Function, Learning, SegmentTable, Static, Target
 from tests.unit.simulations.varied_log import ACTIONS, logged, odd_preference, varied_log
 
 if TYPE_CHECKING:

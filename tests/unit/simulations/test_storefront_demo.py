@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cli import demo
 from simulations.environments.storefront import Storefront
-from simulations.storefront_demo import Row, run
+from simulations.live.storefront import Row, run
 
 from .fakes import FakeService
 

@@ -13,17 +13,17 @@ from bandit.policy import UniformPolicy
 from bandit.settings import Settings
 from bandit.types import Action, EpsilonGreedy, Features, PolicySettings
 from simulations import datasets, evaluate, sweep
-from simulations.candidates import Candidate
 from simulations.datasets import HillstromLog
 from simulations.environments.catalogue import environment
+from simulations.evaluation.values import Estimate
 from simulations.logs.memory import MemoryLog
 from simulations.logs.rows import Chunk, Logged
-from simulations.policies import Function, Static
-from simulations.report import Estimate
+from simulations.policies.targets import Function, Static
 from simulations.report.sweep_html import to_html
 from simulations.report.sweep_text import to_text
-from simulations.runs import logged
-from simulations.sweeping import Sweep
+from simulations.simulation.runs import logged
+from simulations.sweeping.candidates import Candidate
+from simulations.sweeping.sweep import Sweep
 from tests.unit.simulations.made_logs import replace
 from tests.unit.simulations.test_report import NASTY, Page
 

@@ -12,8 +12,8 @@ from bandit.errors import InvalidInputError, SetupError
 from bandit.fold import Fold
 from bandit.types import Action, Features, PolicySettings, TrainingEvent
 from simulations.logs.rows import Logged
-from simulations.named import target
-from simulations.policies import Fixed, Function, Learning, SegmentTable, TheLogged
+from simulations.policies.named import target
+from simulations.policies.targets import Fixed, Function, Learning, SegmentTable, TheLogged
 
 ACTIONS = [Action(action_id=name) for name in "abc"]
 UNIT = (0.0, 1.0)

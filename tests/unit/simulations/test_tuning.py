@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.estimators.contract import Running, run
 from simulations.estimators.dr import DR
 from simulations.estimators.named import estimator
 from simulations.intervals import Interval
-from simulations.rounds import Predictions, Rounds
 from simulations.tuning import LIMITS, Tuned
 from simulations.tuning.pasif import importance_fitting, pasif, squared_errors
 from simulations.tuning.slope import slope

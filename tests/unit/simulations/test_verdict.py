@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulations.diagnostics.diagnosis import Diagnosis, Support
+from simulations.evaluation.verdict import judge
 from simulations.intervals import Interval
 from simulations.logs.rows import Logged
-from simulations.verdict import judge
 from tests.unit.simulations.made_logs import Made, Spoil, made_log, replace, skewed
 
 CLEARLY_BETTER = Interval(low=0.05, high=0.1)

@@ -13,8 +13,8 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from bandit.errors import SetupError
-from simulations.exact import Floats
-from simulations.summaries import LEVEL, Simulation
+from simulations.columns.exact import Floats
+from simulations.simulation.summaries import LEVEL, Simulation
 
 _Look = tuple[str, str]
 #: Colours that the colour-blind can tell apart (Okabe & Ito 2008), beside line styles that all can.

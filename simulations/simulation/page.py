@@ -8,8 +8,8 @@ from jinja2 import Environment as Templates
 from jinja2 import StrictUndefined
 
 from bandit.errors import SetupError
-from simulations.regret_plot import as_svg
-from simulations.summaries import Simulation
+from simulations.simulation.regret_plot import as_svg
+from simulations.simulation.summaries import Simulation
 
 _PAGE = """{% macro cell(figure, form) %}{{ form.format(figure.mean) }}
 {% if figure.interval %}<small>{{ form.format(figure.interval.low) }} to

@@ -7,12 +7,12 @@ from itertools import product
 from typing import NamedTuple
 
 from bandit.errors import InvalidInputError
-from simulations.contenders import FIXED, Contender, contender
 from simulations.environments.catalogue import environment as by_name
 from simulations.environments.contract import Environment
 from simulations.processes import run_all
-from simulations.runs import Run, run
-from simulations.summaries import Simulation, summarized
+from simulations.simulation.contenders import FIXED, Contender, contender
+from simulations.simulation.runs import Run, run
+from simulations.simulation.summaries import Simulation, summarized
 
 #: Rounds done, and rounds in all.
 Progress = Callable[[int, int], None]

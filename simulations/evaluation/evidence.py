@@ -9,18 +9,18 @@ from datetime import datetime
 import msgspec
 import numpy as np
 
-from simulations.columns import as_logged, rounds_of
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.diagnostics import Diagnostics
 from simulations.estimators.contract import Estimator, Running
 from simulations.estimators.mips import MIPS
-from simulations.exact import Floats
+from simulations.evaluation.columns import as_logged, rounds_of
+from simulations.evaluation.reward_model import Encoded, RewardModel, encode
 from simulations.intervals.bootstrap import Buckets
 from simulations.intervals.paired import compared
 from simulations.intervals.rewarded import Rewarded
 from simulations.logs.rows import Chunk, Logged
-from simulations.policies import Target, TheLogged
-from simulations.reward_model import Encoded, RewardModel, encode
-from simulations.rounds import Predictions, Rounds
+from simulations.policies.targets import Target, TheLogged
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from bandit.errors import SegbanditError
 from simulations.logs import values
 from simulations.logs.parquet import COLUMNS, REQUIRED, rows_of
 from simulations.logs.rows import Chunk
-from simulations.total import T
+from simulations.logs.total import T
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 
 from bandit.types import BanditConfig, DecisionInput, KindRule, RewardDefinition, RewardEvent, Value
-from simulations.client import Service, create_free
 from simulations.environments.storefront import VARIANTS, Storefront, Visitor
+from simulations.live.client import Service, create_free
 
 NAME = "storefront-hero"
 KIND = "click"

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bandit.errors import InvalidInputError
-from simulations.exact import Floats
-from simulations.parallel import by_blocks
+from simulations.columns.exact import Floats
+from simulations.columns.parallel import by_blocks
 
 #: A target's probability may exceed 1 by rounding.
 _ROUNDING = 1e-9

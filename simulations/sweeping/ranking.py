@@ -10,14 +10,14 @@ import msgspec
 import numpy as np
 
 from bandit.types import PolicySettings, Value
-from simulations.candidates import Candidate
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
+from simulations.evaluation.values import Estimate
+from simulations.evaluation.verdict import Verdict, judge, reach_of
 from simulations.intervals import Interval
 from simulations.intervals.paired import Difference
 from simulations.intervals.simultaneous import Standing, against_best, bonferroni_level, joint_level
-from simulations.replay import Estimated, Replayed
-from simulations.report import Estimate
-from simulations.verdict import Verdict, judge, reach_of
+from simulations.sweeping.candidates import Candidate
+from simulations.sweeping.replay import Estimated, Replayed
 
 
 class Ranked(Value, frozen=True, kw_only=True):

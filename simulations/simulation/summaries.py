@@ -9,8 +9,8 @@ from scipy import stats
 
 from bandit.types import Value
 from simulations.intervals import Interval
-from simulations.notebook import framed
-from simulations.runs import Run, checkpoints
+from simulations.report.notebook import framed
+from simulations.simulation.runs import Run, checkpoints
 
 #: Confidence of the intervals over seeds.
 LEVEL = 0.95
@@ -54,7 +54,7 @@ class Simulation(Value, frozen=True, kw_only=True):
 
     def to_html(self) -> str:
         """A page that needs nothing else: figures and plot."""
-        from simulations.simulation_page import page
+        from simulations.simulation.page import page
 
         return page(self)
 

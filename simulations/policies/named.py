@@ -12,8 +12,8 @@ import msgspec
 from bandit.errors import SetupError
 from bandit.types import BanditConfig, PolicySettings
 from bandit.vw import check
-from simulations import policies
-from simulations.policies import Choose, Fixed, Function, Learning, SegmentTable, Target, TheLogged
+from simulations.policies import targets as policies
+from simulations.policies.targets import Choose, Fixed, Function, Learning, SegmentTable, Target, TheLogged
 
 FORMS = """\
 logged                  what wrote the log

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from bandit import features
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions
 from simulations.logs.rows import Logged
-from simulations.rounds import Predictions
 
 Whole = npt.NDArray[np.int64]
 Hashes = npt.NDArray[np.uint32]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from simulations.columns.rounds import Rounds
+from simulations.evaluation.values import ConfidenceSequence, Peek
 from simulations.intervals.paired_sequence import DifferenceSequence
-from simulations.report import ConfidenceSequence, Peek
-from simulations.rounds import Rounds
 
 #: How often it is looked at.
 _PEEKS = 60

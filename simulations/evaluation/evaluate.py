@@ -10,20 +10,20 @@ from itertools import chain, islice
 from threadpoolctl import threadpool_limits
 
 from bandit.errors import InvalidInputError
-from simulations import named
-from simulations.estimates import candidates, estimate, presented, tuned
 from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
-from simulations.evidence import Evidence, Plan, Seen, WarmUp
-from simulations.fitting import fitted
+from simulations.evaluation.estimates import candidates, estimate, presented, tuned
+from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
+from simulations.evaluation.fitting import fitted
+from simulations.evaluation.peeks import Peeks
+from simulations.evaluation.reward_model import RewardModel
+from simulations.evaluation.values import Estimate, Report
+from simulations.evaluation.verdict import judge
 from simulations.logs.rows import Log
-from simulations.peeks import Peeks
-from simulations.policies import Choose, Target, TheLogged
-from simulations.report import Estimate, Report
-from simulations.reward_model import RewardModel
-from simulations.scan import Scan, usable
-from simulations.total import Distributed, Progress, total
-from simulations.verdict import judge
+from simulations.logs.scan import Scan, usable
+from simulations.logs.total import Distributed, Progress, total
+from simulations.policies import named
+from simulations.policies.targets import Choose, Target, TheLogged
 
 #: The first decides the verdict: which one must be settled before any result is seen.
 ESTIMATORS = ("dr", "ips", "snips", "sndr", "switch_dr", "dros", "dm")
@@ -45,10 +45,11 @@ def evaluate(
 ) -> Report:
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
-    Policies are objects, callables, or names (`simulations.named.FORMS`). The first of the estimators decides
-    the verdict; `slope:dros` tunes the limit of `dros`, with `dr` beside it. Of the first rounds, a share of
-    `learn_first`, policies only learn. `loggers` names the policies of a log that several wrote, by the rows'
-    `logger`; balanced IPS needs them. The log is read two to four times, in constant memory.
+    Policies are objects, callables, or names (`simulations.policies.named.FORMS`). The first of the
+    estimators decides the verdict; `slope:dros` tunes the limit of `dros`, with `dr` beside it. Of the first
+    rounds, a share of `learn_first`, policies only learn. `loggers` names the policies of a log that several
+    wrote, by the rows' `logger`; balanced IPS needs them. The log is read two to four times, in constant
+    memory.
 
     Raises:
         InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log
@@ -57,7 +58,7 @@ def evaluate(
 
     >>> from simulations.environments.catalogue import environment
     >>> from simulations.logs.memory import MemoryLog
-    >>> from simulations.runs import logged
+    >>> from simulations.simulation.runs import logged
     >>> from bandit.policy import UniformPolicy
     >>> log = MemoryLog(list(logged(environment("personas"), UniformPolicy(), rounds=2_000, seed=1)))
     >>> evaluate(log, "fixed:deal-of-the-day").verdict.outcome

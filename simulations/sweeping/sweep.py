@@ -13,18 +13,18 @@ from threadpoolctl import threadpool_limits
 from bandit.errors import InvalidInputError
 from bandit.types import PolicySettings, Value
 from bandit.vw import check
-from simulations.candidates import Candidate, built_in, candidate
 from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
-from simulations.fitting import fitted
+from simulations.evaluation.fitting import fitted
+from simulations.evaluation.values import Estimate
 from simulations.logs.rows import Log
-from simulations.policies import Target
+from simulations.logs.scan import Scan, usable
+from simulations.logs.total import Distributed, total
+from simulations.policies.targets import Target
 from simulations.processes import run_all
-from simulations.ranking import Ranked, ranked
-from simulations.replay import Replay, Replayed
-from simulations.report import Estimate
-from simulations.scan import Scan, usable
-from simulations.total import Distributed, total
+from simulations.sweeping.candidates import Candidate, built_in, candidate
+from simulations.sweeping.ranking import Ranked, ranked
+from simulations.sweeping.replay import Replay, Replayed
 
 #: What is done, how many rows of it so far, and of how many; None: that is not known yet.
 Progress = Callable[[str, int, int | None], None]
@@ -89,7 +89,7 @@ def sweep(
 
     >>> from simulations.environments.catalogue import environment
     >>> from simulations.logs.memory import MemoryLog
-    >>> from simulations.runs import logged
+    >>> from simulations.simulation.runs import logged
     >>> from bandit.policy import UniformPolicy
     >>> log = MemoryLog(list(logged(environment("personas"), UniformPolicy(), rounds=2_000, seed=1)))
     >>> found = sweep(log, ["uniform", "fixed:deal-of-the-day", "fixed:new-arrivals"], workers=1)

@@ -23,8 +23,8 @@ from bandit.types import (
     SquareCB,
 )
 from bandit.vw import check
-from simulations import named
-from simulations.policies import Learning, Target
+from simulations.policies import named
+from simulations.policies.targets import Learning, Target
 
 #: More are to be sampled.
 MOST = 1_000

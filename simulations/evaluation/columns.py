@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bandit.sampling import uniform
-from simulations.exact import Floats
+from simulations.columns.exact import Floats
+from simulations.columns.rounds import Predictions, Rounds
 from simulations.logs.rows import Logged
-from simulations.rounds import Predictions, Rounds
+from simulations.logs.scan import subject_hash
 
 #: Of the rejection sampler: any text will do, always the same.
 _SALT = "replay"
@@ -65,11 +65,6 @@ def as_logged(rounds: Rounds) -> Rounds:
         subject=rounds.subject,
         draw=rounds.draw,
     )
-
-
-def subject_hash(subject: str) -> int:
-    """64 bits by which rounds of one subject are told from others."""
-    return int.from_bytes(hashlib.blake2b(subject.encode(), digest_size=8).digest(), "big")
 
 
 def _column(

@@ -10,19 +10,19 @@ from typing import NamedTuple
 from threadpoolctl import threadpool_limits
 
 from bandit.errors import InvalidInputError
-from simulations.candidates import Candidate
+from simulations.columns.exact import Floats
 from simulations.diagnostics.diagnosis import Diagnosis
 from simulations.estimators.contract import Estimator, Running
-from simulations.evidence import Evidence, Plan, Seen, WarmUp
-from simulations.exact import Floats
+from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
+from simulations.evaluation.reward_model import RewardModel
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
 from simulations.intervals.rewarded import Rewarded
 from simulations.intervals.simultaneous import scores
 from simulations.logs.rows import Log, Logged
-from simulations.policies import Target, TheLogged
-from simulations.reward_model import RewardModel
-from simulations.total import total
+from simulations.logs.total import total
+from simulations.policies.targets import Target, TheLogged
+from simulations.sweeping.candidates import Candidate
 
 
 class Estimated(NamedTuple):

@@ -8,7 +8,7 @@ from itertools import combinations, combinations_with_replacement
 import msgspec
 import numpy as np
 
-from simulations.exact import BLOCK, UNIT_BITS, Floats, exact_sum, folded
+from simulations.columns.exact import BLOCK, UNIT_BITS, Floats, exact_sum, folded
 
 
 class Moments(msgspec.Struct, frozen=True, kw_only=True):

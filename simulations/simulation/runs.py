@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from bandit.policy import Policy
 from bandit.types import Decision, PolicySettings, Value
-from simulations.contenders import Contender
 from simulations.environments.contract import Environment, Round
 from simulations.logs.rows import Logged
-from simulations.simulated_service import Settled, SimulatedService
+from simulations.simulation.contenders import Contender
+from simulations.simulation.service import Settled, SimulatedService
 
 #: Where a run's cumulated figures are noted, at most.
 _CHECKPOINTS = 100

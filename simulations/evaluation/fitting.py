@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from simulations.evaluation.reward_model import RewardModel, RewardSums, encode
 from simulations.logs.rows import Chunk, Log
-from simulations.policies import Target
-from simulations.reward_model import RewardModel, RewardSums, encode
-from simulations.total import Progress, total
+from simulations.logs.total import Progress, total
+from simulations.policies.targets import Target
 
 
 def fitted(

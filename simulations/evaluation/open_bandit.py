@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from bandit.types import Value
-from simulations.evaluation import evaluate
+from simulations.evaluation.evaluate import evaluate
+from simulations.evaluation.values import Report
 from simulations.intervals import Interval
 from simulations.intervals.wilson import wilson
 from simulations.logs.open_bandit import (
@@ -20,9 +21,8 @@ from simulations.logs.open_bandit import (
     OpenBanditLog,
     ThompsonSampler,
 )
-from simulations.policies import Static, Target, uniform
-from simulations.report import Report
-from simulations.total import Progress
+from simulations.logs.total import Progress
+from simulations.policies.targets import Static, Target, uniform
 
 
 class Judged(Value, frozen=True, kw_only=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +10,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from bandit.errors import InvalidInputError
-from simulations.columns import subject_hash
 from simulations.logs.rows import Chunk, Logged, Problem
 
 #: Row numbers that are named for each cause.
@@ -137,6 +137,11 @@ def _first(problems: Iterable[Problem]) -> tuple[Problem, ...]:
         if taken[problem.cause] <= _NAMED:
             found.append(problem)
     return tuple(found)
+
+
+def subject_hash(subject: str) -> int:
+    """64 bits by which rounds of one subject are told from others."""
+    return int.from_bytes(hashlib.blake2b(subject.encode(), digest_size=8).digest(), "big")
 
 
 def _smallest(times: Mapping[int, int]) -> Mapping[int, int]:

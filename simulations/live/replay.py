@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bandit.types import Action, BanditConfig, DecisionInput, KindRule, RewardDefinition, RewardEvent, Value
-from simulations.client import Service, create_free
 from simulations.datasets import HILLSTROM_ACTIONS, Customer
 from simulations.intervals import Interval
 from simulations.intervals.wilson import wilson
+from simulations.live.client import Service, create_free
 
 KIND = "visit"
 SOURCE = "replay"

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from simulations.estimators.contract import Estimator
 from simulations.estimators.named import estimator
-from simulations.evidence import Seen
+from simulations.evaluation.evidence import Seen
+from simulations.evaluation.values import Estimate
 from simulations.intervals import Interval, nothing_known
 from simulations.intervals.choose import interval
 from simulations.intervals.delta import clustered
 from simulations.intervals.paired import Difference
-from simulations.report import Estimate
 from simulations.tuning import LIMITS
 from simulations.tuning.slope import slope
 

@@ -1,0 +1,1 @@
+"""Rounds as columns of numbers, and sums of them that are exact."""

@@ -1,0 +1,1 @@
+"""Against a running service: its client, and who sends it visitors."""

@@ -1,0 +1,1 @@
+"""Policies to evaluate, and how they are named."""
