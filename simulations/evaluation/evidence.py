@@ -109,10 +109,11 @@ class Plan:
     def evidence(self, chunk: Chunk) -> Evidence:
         """What these rows say; policies that learn have learned them then."""
         rows, skipped = chunk.rows, self.warm_up.take(len(chunk.rows))
-        for row in rows[:skipped]:
-            self.target.distribution(row)
-            self.reference.distribution(row)
         fresh = [row for row in rows[skipped:] if not self._has_learned(row)]
+        learning = [policy for policy in (self.target, self.reference) if policy.learns]
+        for row in [*rows[:skipped], *(row for row in rows[skipped:] if self._has_learned(row))]:
+            for policy in learning:
+                policy.distribution(row)
         left_out = len(rows) - len(fresh)
         return msgspec.structs.replace(self._of(fresh) if fresh else Evidence(), left_out=left_out)
 

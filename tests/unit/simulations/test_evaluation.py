@@ -281,3 +281,15 @@ def test_what_was_seen_of_rewards_is_not_what_they_may_be(rows: list[Logged]) ->
         replace(row, pmf=[0.0, 0.25, 0.25, 0.25, 0.25], probability=0.25) for row in rows if row.chosen
     ]
     assert evaluate(MemoryLog(never_first), "uniform").verdict.outcome == "insufficient support"
+
+
+def test_what_learns_has_seen_as_much_as_the_saved_policy_that_it_is_compared_with(
+    rows: list[Logged],
+) -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    timed = [replace(row, decided_at=noon + timedelta(seconds=row.row)) for row in rows]
+    saved = Static("model:1", FixedPolicy(BEST), learned_until=noon + timedelta(seconds=ROUNDS // 2))
+    beside = evaluate(log(timed), "default", against=saved, estimators=["ips"])
+    warm = evaluate(log(timed), "default", against=f"fixed:{BEST}", estimators=["ips"], learn_first=0.5)
+    assert beside.rounds == warm.rounds == ROUNDS // 2
+    assert beside.estimates == warm.estimates
