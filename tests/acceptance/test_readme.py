@@ -50,6 +50,16 @@ def test_every_command_answers_and_every_help_has_an_example(command: str) -> No
     assert arguments in (["--help"], ["version"]) or "Example: " in ran.stdout
 
 
+@pytest.mark.parametrize("command", block("laboratory").splitlines())
+def test_the_laboratory_answers(command: str, tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "cli.main", *command.split()[1:]],
+        capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert ("no difference shown" if "evaluate" in command else "default") in ran.stdout
+
+
 def test_the_readme_names_every_command() -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "cli.main", "--help"], capture_output=True, text=True, timeout=60, check=False
@@ -57,7 +67,7 @@ def test_the_readme_names_every_command() -> None:
     commands = set(re.findall(r"^│ ([a-z][a-z-]*)  ", ran.stdout, re.MULTILINE))
     assert commands == set(
         "serve learner migrate demo replay-live audit rebuild archive export import datasets "
-        "bandits models version".split()
+        "evaluate sweep simulate bandits models version".split()
     )
     assert all(f"segbandit {command}" in README for command in commands)
 
