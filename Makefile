@@ -22,11 +22,11 @@ types: $(VENV)/.dev
 
 # What takes minutes: 200,000 decisions through one process, a thousand trained bandits in another.
 slow: $(VENV)/.dev
-	$(BIN)/pytest -m slow -s
+	$(BIN)/pytest -m slow -s -o faulthandler_timeout=900
 
 # Whether 95 % intervals cover 95 %, in thousands of simulated logs; docs/intervals.md holds the figures.
 statistical: $(VENV)/.dev
-	$(BIN)/pytest -m statistical tests/statistical -s
+	$(BIN)/pytest -m statistical tests/statistical -s -o faulthandler_timeout=900
 
 # Twenty kills of learner, API workers, PostgreSQL and network under load; SEGBANDIT_FAULTS_SEED=7 for others.
 faults: $(VENV)/.dev
