@@ -19,6 +19,7 @@ from simulations.evaluation.peeks import Peeks
 from simulations.evaluation.reward_model import RewardModel
 from simulations.evaluation.values import Estimate, Report
 from simulations.evaluation.verdict import judge
+from simulations.intervals.rewarded import Usual
 from simulations.logs.rows import Log
 from simulations.logs.scan import Scan, usable
 from simulations.logs.total import Distributed, Progress, total
@@ -130,6 +131,7 @@ class _Asked:
             robust_models=robust,
             loggers=self._mixture() if "balanced_ips" in kinds else (),
             watch=None if isinstance(self._log, Distributed) else self._peeks.add,
+            usual=Usual(*self._scan.usual),
             warm_up=WarmUp(self._learn_first),
         )
 

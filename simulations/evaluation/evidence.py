@@ -18,7 +18,7 @@ from simulations.evaluation.columns import as_logged, rounds_of
 from simulations.evaluation.reward_model import Encoded, RewardModel, encode
 from simulations.intervals.bootstrap import Buckets
 from simulations.intervals.paired import compared
-from simulations.intervals.rewarded import Rewarded
+from simulations.intervals.rewarded import Rewarded, Usual
 from simulations.logs.rows import Chunk, Logged
 from simulations.policies.targets import Target, TheLogged
 
@@ -101,6 +101,8 @@ class Plan:
     loggers: Sequence[tuple[Target, float]] = ()
     #: Told of each chunk's rounds beside target and reference; only where a log is read in its order.
     watch: Callable[[Rounds, Rounds], None] | None = None
+    #: The reward of most rounds.
+    usual: Usual = Usual()  # noqa: RUF009 it is frozen
     #: The first rounds, where a log is read in its order, are only learned from.
     warm_up: WarmUp
     #: Rounds up to then are left out too, as for a policy that is compared and has learned from them.
@@ -173,12 +175,12 @@ class Plan:
     def _value(self, estimator: Estimator, rounds: Rounds) -> Seen:
         return Seen(
             running=Running.of(estimator, rounds),
-            rewarded=Rewarded.of(estimator, rounds),
+            rewarded=Rewarded.of(estimator, rounds, self.usual),
             buckets=Buckets.of(estimator, rounds) if self.clustered else None,
         )
 
     def _difference(self, estimator: Estimator, rounds: Rounds, others: Rounds) -> Seen:
-        running, rewarded = compared(estimator, rounds, estimator, others)
+        running, rewarded = compared(estimator, rounds, estimator, others, self.usual)
         columns = [*estimator.columns(rounds), *estimator.columns(others)]
         buckets = Buckets.of_columns(running.estimator, columns, rounds) if self.clustered else None
         return Seen(running=running, rewarded=rewarded, buckets=buckets)

@@ -12,7 +12,7 @@ from simulations.columns.exact import Floats
 from simulations.columns.moments import Moments
 from simulations.columns.rounds import Rounds
 from simulations.estimators.contract import Estimator, Running
-from simulations.intervals.rewarded import MANY, Rewarded, effects
+from simulations.intervals.rewarded import MANY, Rewarded, Usual, effects
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,7 +45,9 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
         return np.concatenate([first, -self.second.gradient(means[self.first.size :])])
 
 
-def compared(first: Estimator, rounds: Rounds, second: Estimator, others: Rounds) -> tuple[Running, Rewarded]:
+def compared(
+    first: Estimator, rounds: Rounds, second: Estimator, others: Rounds, usual: Usual | None = None
+) -> tuple[Running, Rewarded]:
     """The states of the difference; each merges with that of other rounds by `+`.
 
     `rounds` and `others` are the same rounds of the log beside two targets.
@@ -62,10 +64,12 @@ def compared(first: Estimator, rounds: Rounds, second: Estimator, others: Rounds
     difference = Difference(first=first, second=second)
     moments = Moments.of([*first.columns(rounds), *second.columns(others)])
     either = rounds.target_probability + others.target_probability
-    count = int(np.count_nonzero(rounds.reward * either))
+    usual = usual or Usual()
+    reward = rounds.reward - usual.reward
+    count = int(np.count_nonzero(reward * either))
     if count > MANY:
         rewarded = Rewarded.only(count, difference.size)
     else:
         added = [*effects(first, rounds), *effects(second, others)]
-        rewarded = Rewarded.from_effects(difference, count, rounds.reward, added)
+        rewarded = Rewarded.from_effects(difference, count, reward, added, below=usual.highest)
     return Running(estimator=difference, moments=moments), rewarded

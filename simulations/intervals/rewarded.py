@@ -80,8 +80,19 @@ class Side(NamedTuple):
         return Side(self.total, self.squares * size, self.step * size)
 
 
+class Usual(NamedTuple):
+    """The reward of most rounds: events are the rounds with another one."""
+
+    reward: float = 0.0
+    #: Whether there is no higher one, as where nearly all succeed: then events are below it.
+    highest: bool = False
+
+
 class Rewarded(msgspec.Struct, frozen=True, kw_only=True):
-    """Of the rounds with reward that moved an estimate; `a + b` equals that of all rounds at once."""
+    """Of the rounds with reward that moved an estimate; `a + b` equals that of all rounds at once.
+
+    A round has reward if it has another one than the `Usual`, and as much as it differs from that.
+    """
 
     #: Rounds with a reward and an action that the target may choose. If these are `MANY`, the rest is empty.
     count: int
@@ -96,17 +107,23 @@ class Rewarded(msgspec.Struct, frozen=True, kw_only=True):
     #: Of all rounds, with or without reward: where a positive reward would raise, would lower the estimate.
     up: Reach
     down: Reach
+    #: Whether a reward that was not seen would be negative.
+    below: bool = False
 
     @classmethod
-    def of(cls, estimator: Estimator, rounds: Rounds) -> Rewarded:
+    def of(cls, estimator: Estimator, rounds: Rounds, usual: Usual | None = None) -> Rewarded:
         """For `Running.of` the same estimator and rounds."""
-        count = int(np.count_nonzero(rounds.reward * rounds.target_probability))
+        usual = usual or Usual()
+        reward = rounds.reward - usual.reward
+        count = int(np.count_nonzero(reward * rounds.target_probability))
         if count > MANY:
             return cls.only(count, estimator.size)
-        return cls.from_effects(estimator, count, rounds.reward, effects(estimator, rounds))
+        return cls.from_effects(estimator, count, reward, effects(estimator, rounds), below=usual.highest)
 
     @classmethod
-    def from_effects(cls, estimator: Estimator, count: int, reward: Floats, added: list[Floats]) -> Rewarded:
+    def from_effects(
+        cls, estimator: Estimator, count: int, reward: Floats, added: list[Floats], *, below: bool
+    ) -> Rewarded:
         """From rewards (n,) and what a reward of 1 adds to each column (n,); `count` see there."""
         # Where all means are 1, gradients of estimators are 1 or -1: which way each column pulls.
         signs = estimator.gradient(np.ones(estimator.size))
@@ -128,6 +145,7 @@ class Rewarded(msgspec.Struct, frozen=True, kw_only=True):
             lowered=Moments.of([part[~raises] for part in parts]),
             up=Reach.of(added, np.maximum(pull, 0.0)),
             down=Reach.of(added, np.maximum(-pull, 0.0)),
+            below=below,
         )
 
     @classmethod
@@ -162,12 +180,13 @@ class Rewarded(msgspec.Struct, frozen=True, kw_only=True):
             lowered=self.lowered + other.lowered,
             up=self.up + other.up,
             down=self.down + other.down,
+            below=self.below or other.below,
         )
 
     def sides(self, gradient: Floats) -> tuple[Side, Side]:
         """What raised and what lowered n times an estimate with this gradient (c,), if `count` <= `MANY`."""
         up, down = self.up, self.down
-        if self.negative == self.sizes.count > 0:
+        if self.negative == self.sizes.count > 0 or (self.below and not self.sizes.count):
             up, down = down, up
         elif self.negative:
             up = down = up + down

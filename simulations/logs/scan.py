@@ -59,6 +59,9 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     #: Of the rewards.
     lowest: float = float("inf")
     highest: float = float("-inf")
+    #: Rounds with the lowest and with the highest of them.
+    at_lowest: int = 0
+    at_highest: int = 0
     #: Rounds by the policy that logged them.
     loggers: Mapping[str, int] = msgspec.field(default_factory=dict)
     subjects: Subjects = Subjects()
@@ -74,6 +77,8 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
             rounds=len(rewards),
             lowest=min(rewards, default=cls().lowest),
             highest=max(rewards, default=cls().highest),
+            at_lowest=rewards.count(min(rewards, default=0.0)),
+            at_highest=rewards.count(max(rewards, default=0.0)),
             loggers=Counter(row.logger for row in chunk.rows),
             subjects=Subjects.of(chunk.rows),
             unusable=Counter(problem.cause for problem in chunk.problems),
@@ -82,15 +87,30 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: Scan) -> Scan:
         """Of the rows of both."""
+        lowest, highest = min(self.lowest, other.lowest), max(self.highest, other.highest)
         return Scan(
             rounds=self.rounds + other.rounds,
-            lowest=min(self.lowest, other.lowest),
-            highest=max(self.highest, other.highest),
+            lowest=lowest,
+            highest=highest,
+            at_lowest=sum(each.at_lowest for each in (self, other) if each.lowest == lowest),
+            at_highest=sum(each.at_highest for each in (self, other) if each.highest == highest),
             loggers=Counter(self.loggers) + Counter(other.loggers),
             subjects=self.subjects + other.subjects,
             unusable=Counter(self.unusable) + Counter(other.unusable),
             first=_first([*self.first, *other.first]),
         )
+
+    @property
+    def usual(self) -> tuple[float, bool]:
+        """The reward of more than half of the rounds, if that is the lowest or the highest, and whether it is
+        the highest; otherwise 0.
+
+        >>> Scan(rounds=9, lowest=1.0, highest=5.0, at_lowest=1, at_highest=8).usual
+        (5.0, True)
+        """
+        if 2 * self.at_lowest > self.rounds:
+            return self.lowest, False
+        return (self.highest, True) if 2 * self.at_highest > self.rounds else (0.0, False)
 
     def refusal(self) -> str:
         """How many rows cannot be used, by cause, with the first ones of each; empty if all can."""

@@ -17,7 +17,7 @@ from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.evaluation.reward_model import RewardModel
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
-from simulations.intervals.rewarded import Rewarded
+from simulations.intervals.rewarded import Rewarded, Usual
 from simulations.intervals.simultaneous import scores
 from simulations.logs.rows import Log, Logged
 from simulations.logs.total import total
@@ -73,6 +73,8 @@ class Replay:
     model: RewardModel | None
     #: Whether subjects have several rounds.
     clustered: bool
+    #: The reward of most rounds.
+    usual: Usual
     #: So many first rounds are only learned from, and those up to a time are left out.
     learn_first: int
     learned_until: datetime | None
@@ -89,6 +91,7 @@ class Replay:
             estimators=[self.estimator],
             clustered=True,  # by bucket, which is how candidates are compared
             model=self.model,
+            usual=self.usual,
             warm_up=WarmUp(self.learn_first),
             learned_until=self.learned_until,
         )

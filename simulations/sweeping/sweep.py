@@ -17,6 +17,7 @@ from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evaluation.fitting import fitted
 from simulations.evaluation.values import Estimate
+from simulations.intervals.rewarded import Usual
 from simulations.logs.rows import Log
 from simulations.logs.scan import Scan, usable
 from simulations.logs.total import Distributed, total
@@ -168,6 +169,7 @@ def _prepared(
         estimator=found,
         model=model,
         clustered=scan.subjects.repeated,
+        usual=Usual(*scan.usual),
         learn_first=int(learn_first * scan.rounds),
         learned_until=max((end for end in ends if end is not None), default=None),
     )

@@ -13,7 +13,8 @@ from benchmarks.large import write_log
 
 #: Beyond the decision ids among which repetitions are looked for, of which memory is full then.
 SHORT, LONG = 120_000, 480_000
-MEBIBYTES = 24
+#: Peaks of two runs over the same log differ by a tenth; four times the rows' worth would be far more.
+TIMES = 1.25
 
 
 def peak_mebibytes(path: Path) -> float:
@@ -29,4 +30,4 @@ def test_four_times_the_rows_in_the_same_memory(tmp_path: Path) -> None:
         write_log(tmp_path / f"{rows}.parquet", rows)
         peaks.append(peak_mebibytes(tmp_path / f"{rows}.parquet"))
     print(f"peak MiB by rows: {SHORT:,}: {peaks[0]:.0f}, {LONG:,}: {peaks[1]:.0f}")
-    assert peaks[1] < peaks[0] + MEBIBYTES
+    assert peaks[1] < TIMES * peaks[0]
