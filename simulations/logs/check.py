@@ -134,12 +134,29 @@ class Repeated:
         return False
 
 
-def chunked(found: Iterable[Logged | Problem], size: int) -> Iterator[Chunk]:
-    """Rows and problems in chunks of `size`, repeated decisions among the problems."""
+def within(one: Logged | Problem, reward_range: tuple[float, float] | None) -> Logged | Problem:
+    """The row, if its reward lies in the range that was declared; all that is estimated builds on it.
+
+    >>> row = Logged(row=7, decision_id="d", actions=[], chosen=0, probability=0.5, reward=50.0)
+    >>> within(row, (0.0, 1.0)).cause
+    'reward outside the range'
+    """
+    if reward_range is None or isinstance(one, Problem) or reward_range[0] <= one.reward <= reward_range[1]:
+        return one
+    return Problem(one.row, "reward outside the range", (
+        f"row {one.row}: expected a reward in [{reward_range[0]}, {reward_range[1]}], as declared, got "
+        f"{one.reward}. Declare the range that rewards have (--reward-range, reward_range=), or mend the row."
+    ))  # fmt: skip
+
+
+def chunked(
+    found: Iterable[Logged | Problem], size: int, reward_range: tuple[float, float] | None = None
+) -> Iterator[Chunk]:
+    """In chunks of `size`; repeated decisions and rewards outside the range are among the problems."""
     repeated = Repeated()
     rows: list[Logged] = []
     problems: list[Problem] = []
-    for one in found:
+    for one in (within(each, reward_range) for each in found):
         if isinstance(one, Problem):
             problems.append(one)
         elif repeated.among(one.decision_id):

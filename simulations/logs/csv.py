@@ -104,7 +104,7 @@ class CsvLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return check.chunked(self._found(), self._chunk)
+        return check.chunked(self._found(), self._chunk, self.reward_range)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         with _opened(self._path) as file:

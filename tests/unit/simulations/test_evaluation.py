@@ -281,3 +281,10 @@ def test_what_was_seen_of_rewards_is_not_what_they_may_be(rows: list[Logged]) ->
         replace(row, pmf=[0.0, 0.25, 0.25, 0.25, 0.25], probability=0.25) for row in rows if row.chosen
     ]
     assert evaluate(MemoryLog(never_first), "uniform").verdict.outcome == "insufficient support"
+
+
+def test_rewards_outside_the_declared_range_are_refused_or_counted(rows: list[Logged]) -> None:
+    spent = [replace(row, reward=50.0) if row.row == 7 else row for row in rows[:1_000]]
+    with pytest.raises(InvalidInputError, match=r"reward outside the range: 1 row: 7\."):
+        evaluate(log(spent), "uniform")
+    assert evaluate(log(spent), "uniform", exclude=True).excluded == {"reward outside the range": 1}

@@ -319,3 +319,21 @@ def test_columns_that_are_missing_are_named_with_those_that_are_there(tmp_path: 
     path.write_bytes(b"action,reward,probability\n\xff\xfe,1,1\n")
     with pytest.raises(SetupError, match=r"can be read at .*log\.csv"):
         read(CsvLog(path))
+
+
+# --- All ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_reward_outside_the_declared_range_is_a_problem_in_every_format(tmp_path: Path) -> None:
+    table, lines, file = (tmp_path / f"log.{suffix}" for suffix in ("csv", "dsjson", "parquet"))
+    table.write_text("action,reward,probability\na,1,0.5\nb,50,0.5\n")
+    line = {"_labelIndex": 0, "_label_probability": 0.5, "c": {"_multi": [{"id": "a"}, {"id": "b"}]}}
+    lines.write_text("\n".join(json.dumps(line | {"_label_cost": cost}) for cost in (-1, -50)))
+    await write(file, [row(1), row(2, reward=50.0)])
+    limits = (0.0, 1.0)
+    logs = [CsvLog(table, reward_range=limits), DsjsonLog(lines, reward_range=limits),
+            ParquetLog(file, reward_range=limits)]  # fmt: skip
+    for log in logs:
+        rows, problems = read(log)
+        assert [one.row for one in rows] == [1], log.name
+        assert causes(problems) == {2: "reward outside the range"}, log.name
