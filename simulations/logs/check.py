@@ -134,6 +134,20 @@ class Repeated:
         return False
 
 
+def check_range(reward_range: tuple[float, float] | None) -> None:
+    """Refuse what is declared as the range of rewards, and is none.
+
+    Raises:
+        InvalidInputError: it is.
+    """
+    if reward_range is not None and not -_LARGEST <= reward_range[0] < reward_range[1] <= _LARGEST:
+        raise InvalidInputError(
+            f"reward_range: expected the lowest and the highest reward possible, both finite, got "
+            f"{tuple(reward_range)}; leave it out if it is not known.",
+            target="reward_range",
+        )
+
+
 def within(one: Logged | Problem, reward_range: tuple[float, float] | None) -> Logged | Problem:
     """The row, if its reward lies in the range that was declared; all that is estimated builds on it.
 
@@ -152,7 +166,12 @@ def within(one: Logged | Problem, reward_range: tuple[float, float] | None) -> L
 def chunked(
     found: Iterable[Logged | Problem], size: int, reward_range: tuple[float, float] | None = None
 ) -> Iterator[Chunk]:
-    """In chunks of `size`; repeated decisions and rewards outside the range are among the problems."""
+    """In chunks of `size`; repeated decisions and rewards outside the range are among the problems.
+
+    Raises:
+        InvalidInputError: the range is none.
+    """
+    check_range(reward_range)
     repeated = Repeated()
     rows: list[Logged] = []
     problems: list[Problem] = []

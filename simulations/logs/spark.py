@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from bandit import parquet
 from bandit.errors import SegbanditError
 from simulations.logs import values
+from simulations.logs.check import check_range
 from simulations.logs.parquet import COLUMNS, REQUIRED, rows_of
 from simulations.logs.rows import Chunk
 from simulations.logs.total import T
@@ -40,6 +41,7 @@ class SparkLog:
 
     Raises:
         SetupError: a column is missing.
+        InvalidInputError: the range of rewards is none.
 
     >>> SparkLog(spark.read.parquet("s3a://logs/hero/")).name  # doctest: +SKIP
     'spark'
@@ -47,6 +49,7 @@ class SparkLog:
 
     def __init__(self, frame: DataFrame, *, name: str = "spark", reward_range: Range = None) -> None:
         self.name = name
+        check_range(reward_range)
         self.reward_range = reward_range
         # By its id a round is drawn and put into a fold; a row's number would depend on how the log was cut.
         values.require({use: use for use in (*REQUIRED, "decision_id")}, frame.columns, name, _HOW)

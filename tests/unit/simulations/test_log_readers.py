@@ -331,7 +331,7 @@ async def test_a_reward_outside_the_declared_range_is_a_problem_in_every_format(
     lines.write_text("\n".join(json.dumps(line | {"_label_cost": cost}) for cost in (-1, -50)))
     await write(file, [row(1), row(2, reward=50.0)])
     limits = (0.0, 1.0)
-    logs = [CsvLog(table, reward_range=limits), DsjsonLog(lines, reward_range=limits),
+    logs: list[Log] = [CsvLog(table, reward_range=limits), DsjsonLog(lines, reward_range=limits),
             ParquetLog(file, reward_range=limits)]  # fmt: skip
     for log in logs:
         rows, problems = read(log)
