@@ -144,7 +144,7 @@ class HillstromLog:
             )
             for row, customer in enumerate(self._customers, start=1)
         )
-        return check.chunked(map(check.checked, rows), self._chunk)
+        return check.chunked(map(check.checked, rows), self._chunk, self.reward_range)
 
 
 def log(

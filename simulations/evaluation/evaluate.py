@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 from bandit.errors import InvalidInputError
 from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
+from simulations.evaluation.asked import check_asked
 from simulations.evaluation.estimates import candidates, estimate, presented, tuned
 from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.evaluation.fitting import fitted
@@ -53,8 +54,8 @@ def evaluate(
     memory.
 
     Raises:
-        InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log
-            does not have.
+        InvalidInputError: rows cannot be used and `exclude` is not set, an estimator needs what the log does
+            not have, or something is asked that has no meaning.
         SetupError: the log or a policy cannot be read.
 
     >>> from simulations.environments.catalogue import environment
@@ -66,6 +67,7 @@ def evaluate(
     'better'
     """
     started = time.monotonic()
+    check_asked(log, level=level, learn_first=learn_first)
     with threadpool_limits(1, "blas"):  # its threads wait for each other longer than they work
         scan = usable(total(log, Scan.of, Scan(), progress), exclude=exclude)
         asked = _Asked(log, scan, target, against, estimators, learn_first, loggers or {}, progress)
@@ -117,7 +119,7 @@ class _Asked:
     def plan(self) -> Plan:
         """What to ask of each chunk; reward models are fitted first."""
         kinds = {name.partition(":")[0] for name in (*self._names, *self._families)}
-        modelled = kinds - set(WITHOUT_MODEL) and self._range[1] > self._range[0]
+        modelled = kinds - set(WITHOUT_MODEL)
         robust = None
         if "mrdr" in kinds:
             robust = (self._fitted(self._target), self._fitted(self._against))

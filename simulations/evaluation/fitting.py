@@ -22,12 +22,13 @@ def fitted(
     target probability x (1 - p) / p**2.
     """
     low, high = reward_range
+    span = (high - low) or 1.0  # where all rewards are equal, so are all predictions
     policy = weighed_for.anew() if weighed_for is not None else None
 
     def sums(chunk: Chunk) -> RewardSums:
         if not chunk.rows:
             return RewardSums.none()
-        scaled = (np.array([row.reward for row in chunk.rows]) - low) / (high - low)
+        scaled = (np.array([row.reward for row in chunk.rows]) - low) / span
         weight = None
         if policy is not None:
             p = np.array([row.probability for row in chunk.rows])

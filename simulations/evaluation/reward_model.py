@@ -133,21 +133,24 @@ class RewardModel(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     def predict(self, encoded: Encoded) -> Floats:
         """The expected reward of each action (n, most actions); any number where there is none."""
+        return np.asarray(self.low + self.span * self._shares(encoded))
+
+    def _shares(self, encoded: Encoded) -> Floats:
         count, most = encoded.actions.shape
         rows = max(1, _TOGETHER // most)
         parts = [self._block(encoded, slice(at, at + rows)) for at in range(0, count, rows)]
-        shares = np.clip(np.concatenate(parts), 0.0, 1.0)
-        return np.asarray(self.low + self.span * shares)
+        return np.clip(np.concatenate(parts), 0.0, 1.0)
 
     def predictions(self, encoded: Encoded, targets: Sequence[Sequence[float]]) -> Predictions:
         """Of the logged action, and their mean over each round's target distribution."""
-        predicted = self.predict(encoded)
+        # Of shares, so that where all rewards are equal no rounding makes a difference of them.
+        shares = self._shares(encoded)
         pmf = _padded(targets)
-        mean: Floats = np.zeros(len(predicted))
+        mean: Floats = np.zeros(len(shares))
         for action in range(pmf.shape[1]):
-            mean += predicted[:, action] * pmf[:, action]
-        logged = np.take_along_axis(predicted, encoded.chosen[:, None], axis=1)[:, 0]
-        return Predictions(logged=logged, target=mean)
+            mean += shares[:, action] * pmf[:, action]
+        logged = np.take_along_axis(shares, encoded.chosen[:, None], axis=1)[:, 0]
+        return Predictions(logged=self.low + self.span * logged, target=self.low + self.span * mean)
 
     def _block(self, encoded: Encoded, rows: slice) -> Floats:
         # One field after the other: a sum over an axis would be rounded by how far that was filled up.

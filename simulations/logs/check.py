@@ -134,12 +134,48 @@ class Repeated:
         return False
 
 
-def chunked(found: Iterable[Logged | Problem], size: int) -> Iterator[Chunk]:
-    """Rows and problems in chunks of `size`, repeated decisions among the problems."""
+def check_range(reward_range: tuple[float, float] | None) -> None:
+    """Refuse what is declared as the range of rewards, and is none.
+
+    Raises:
+        InvalidInputError: it is.
+    """
+    if reward_range is not None and not -_LARGEST <= reward_range[0] < reward_range[1] <= _LARGEST:
+        raise InvalidInputError(
+            f"reward_range: expected the lowest and the highest reward possible, both finite, got "
+            f"{tuple(reward_range)}; leave it out if it is not known.",
+            target="reward_range",
+        )
+
+
+def within(one: Logged | Problem, reward_range: tuple[float, float] | None) -> Logged | Problem:
+    """The row, if its reward lies in the range that was declared; all that is estimated builds on it.
+
+    >>> row = Logged(row=7, decision_id="d", actions=[], chosen=0, probability=0.5, reward=50.0)
+    >>> within(row, (0.0, 1.0)).cause
+    'reward outside the range'
+    """
+    if reward_range is None or isinstance(one, Problem) or reward_range[0] <= one.reward <= reward_range[1]:
+        return one
+    return Problem(one.row, "reward outside the range", (
+        f"row {one.row}: expected a reward in [{reward_range[0]}, {reward_range[1]}], as declared, got "
+        f"{one.reward}. Declare the range that rewards have (--reward-range, reward_range=), or mend the row."
+    ))  # fmt: skip
+
+
+def chunked(
+    found: Iterable[Logged | Problem], size: int, reward_range: tuple[float, float] | None = None
+) -> Iterator[Chunk]:
+    """In chunks of `size`; repeated decisions and rewards outside the range are among the problems.
+
+    Raises:
+        InvalidInputError: the range is none.
+    """
+    check_range(reward_range)
     repeated = Repeated()
     rows: list[Logged] = []
     problems: list[Problem] = []
-    for one in found:
+    for one in (within(each, reward_range) for each in found):
         if isinstance(one, Problem):
             problems.append(one)
         elif repeated.among(one.decision_id):

@@ -31,6 +31,7 @@ class Columns(Value, frozen=True, kw_only=True):
     pmf: Mapping[str, str] = msgspec.field(default_factory=dict)
     #: None: all columns that are nothing else.
     context: Sequence[str] | None = None
+    #: These four: None: the column of that name, if there is one.
     subject: str | None = None
     decided_at: str | None = None
     decision_id: str | None = None
@@ -60,10 +61,16 @@ class CsvLog:
         self.reward_range = reward_range
         self._path = path
         self._chunk = chunk
-        self._map = columns or Columns()
-        self._given = list(actions) if actions is not None else list(self._map.pmf) or None
         with _opened(path) as file:
             self._header = next(_fields(file, path), [])
+        self._map = _with_ours(columns or Columns(), self._header)
+        self._given = list(actions) if actions is not None else list(self._map.pmf) or None
+        twice = sorted({name for name in self._header if self._header.count(name) > 1})
+        if twice:
+            raise SetupError(
+                f"{path}: expected each column once in the header, got {', '.join(twice)} more than once; "
+                "rename or remove one of them."
+            )
         used = {"action": self._map.action, "reward": self._map.reward}
         for use in ("probability", "subject", "decided_at", "decision_id", "logger"):
             if (column := getattr(self._map, use)) and not (use == "probability" and self._map.pmf):
@@ -104,7 +111,7 @@ class CsvLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return check.chunked(self._found(), self._chunk)
+        return check.chunked(self._found(), self._chunk, self.reward_range)
 
     def _rows(self) -> Iterator[tuple[int, list[str]]]:
         with _opened(self._path) as file:
@@ -115,7 +122,13 @@ class CsvLog:
     def _found(self) -> Iterator[Logged | Problem]:
         index = {action.action_id: place for place, action in enumerate(self.actions)}
         for row, fields in self._rows():
-            if len(fields) == len(self._header):
+            if lines := max(field.count("\n") for field in fields):
+                # An open quote makes one cell of all that follows, silently.
+                yield Problem(row, "cell over several lines", (
+                    f"row {row}: expected a row in one line, got a cell with {lines + 1:,} lines. Is a quote "
+                    "left open? Take it or the line breaks out."
+                ))  # fmt: skip
+            elif len(fields) == len(self._header):
                 yield self._row(row, dict(zip(self._header, fields, strict=True)), index)
             else:
                 yield Problem(row, "fields missing or too many", (
@@ -151,6 +164,20 @@ class CsvLog:
     @staticmethod
     def _of(fields: dict[str, str], column: str | None) -> str | None:
         return (fields[column] or None) if column else None
+
+
+def _with_ours(columns: Columns, header: Sequence[str]) -> Columns:
+    """Columns that have our names are what these say, unless they were said to be something else."""
+    said = {
+        columns.action,
+        columns.reward,
+        columns.probability,
+        *columns.pmf.values(),
+        *(columns.context or ()),
+    }
+    ours = ("subject", "decided_at", "decision_id", "logger")
+    found = {n: n for n in ours if getattr(columns, n) is None and n in header and n not in said}
+    return msgspec.structs.replace(columns, **found)
 
 
 def _opened(path: Path) -> io.TextIOWrapper:

@@ -42,7 +42,7 @@ class DsjsonLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return check.chunked(self._found(), self._chunk)
+        return check.chunked(self._found(), self._chunk, self.reward_range)
 
     def _found(self) -> Iterator[Logged | Problem]:
         for row, line in enumerate(dsjson.lines(self._path), start=1):

@@ -90,7 +90,7 @@ class MemoryLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return chunked((checked(row) for row in self._rows), self._chunk)
+        return chunked(map(checked, self._rows), self._chunk, self.reward_range)
 
 
 def _drawn_with(

@@ -93,7 +93,7 @@ class OpenBanditLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return check.chunked(self._found(), self._chunk)
+        return check.chunked(self._found(), self._chunk, self.reward_range)
 
     def _found(self) -> Iterator[Logged | Problem]:
         for row, fields in enumerate(self._rows(), start=1):

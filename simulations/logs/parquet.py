@@ -57,7 +57,7 @@ class ParquetLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return check.chunked(self._found(), self._chunk)
+        return check.chunked(self._found(), self._chunk, self.reward_range)
 
     def _found(self) -> Iterator[Logged | Problem]:
         row = 1
@@ -69,7 +69,12 @@ class ParquetLog:
                 row += batch.num_rows
 
 
-def rows_of(batch: Any, first_row: int, columns: Mapping[str, str] | None = None) -> Chunk:
+def rows_of(
+    batch: Any,
+    first_row: int,
+    columns: Mapping[str, str] | None = None,
+    reward_range: tuple[float, float] | None = None,
+) -> Chunk:
     """The rounds of a record batch, and what could not be read; repeated decisions are not looked for.
 
     `batch` is a pyarrow.RecordBatch whose first row has the number `first_row` in the log.
@@ -77,7 +82,7 @@ def rows_of(batch: Any, first_row: int, columns: Mapping[str, str] | None = None
     Raises:
         SetupError: a column is missing.
     """
-    found = list(_of_batch(batch, first_row, columns or {}))
+    found = [check.within(one, reward_range) for one in _of_batch(batch, first_row, columns or {})]
     return Chunk(
         [one for one in found if isinstance(one, Logged)], [one for one in found if isinstance(one, Problem)]
     )

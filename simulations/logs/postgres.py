@@ -50,7 +50,7 @@ class PostgresLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`."""
-        return check.chunked(self._found(), self._chunk)
+        return check.chunked(self._found(), self._chunk, self.reward_range)
 
     def _found(self) -> Iterator[Logged | Problem]:
         with _Loop() as loop:

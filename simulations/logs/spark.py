@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from bandit import parquet
 from bandit.errors import SegbanditError
 from simulations.logs import values
+from simulations.logs.check import check_range
 from simulations.logs.parquet import COLUMNS, REQUIRED, rows_of
 from simulations.logs.rows import Chunk
 from simulations.logs.total import T
@@ -26,6 +27,7 @@ _HOW = "Rename it: frame.withColumnRenamed('click', 'reward')."
 #: Each part leaves a pickled state of some megabytes; so many tasks add them up before the driver does.
 _MERGERS = 8
 _SCHEMA = "state binary"
+Range = tuple[float, float] | None
 
 
 class SparkLog:
@@ -39,15 +41,15 @@ class SparkLog:
 
     Raises:
         SetupError: a column is missing.
+        InvalidInputError: the range of rewards is none.
 
     >>> SparkLog(spark.read.parquet("s3a://logs/hero/")).name  # doctest: +SKIP
     'spark'
     """
 
-    def __init__(
-        self, frame: DataFrame, *, name: str = "spark", reward_range: tuple[float, float] | None = None
-    ) -> None:
+    def __init__(self, frame: DataFrame, *, name: str = "spark", reward_range: Range = None) -> None:
         self.name = name
+        check_range(reward_range)
         self.reward_range = reward_range
         # By its id a round is drawn and put into a fold; a row's number would depend on how the log was cut.
         values.require({use: use for use in (*REQUIRED, "decision_id")}, frame.columns, name, _HOW)
@@ -55,7 +57,7 @@ class SparkLog:
 
     def chunks(self) -> Iterator[Chunk]:
         """See `Log`: one part after the other, brought here."""
-        rows = self._frame.mapInArrow(_chunks_of_part, _SCHEMA).toLocalIterator()
+        rows = self._frame.mapInArrow(partial(_chunks_of_part, self.reward_range), _SCHEMA).toLocalIterator()
         return (_opened(row.state) for row in rows)
 
     def total(self, step: Callable[[Chunk], T], none: T) -> T:
@@ -64,18 +66,20 @@ class SparkLog:
         Raises:
             SegbanditError: what a step raised on a worker; parts that were under way are read to their end.
         """
-        parts = self._frame.mapInArrow(partial(_total_of_part, step), _SCHEMA)
+        parts = self._frame.mapInArrow(partial(_total_of_part, step, self.reward_range), _SCHEMA)
         merged = parts.repartition(_MERGERS).mapInArrow(_merged, _SCHEMA)
         return sum((_opened(row.state) for row in merged.collect()), none)
 
 
-def _chunks_of_part(batches: Iterator[Any]) -> Iterator[Any]:
-    return map(_packed, _chunks(batches))
+def _chunks_of_part(reward_range: Range, batches: Iterator[Any]) -> Iterator[Any]:
+    return map(_packed, _chunks(batches, reward_range))
 
 
-def _total_of_part(step: Callable[[Chunk], Any], batches: Iterator[Any]) -> Iterator[Any]:
+def _total_of_part(
+    step: Callable[[Chunk], Any], reward_range: Range, batches: Iterator[Any]
+) -> Iterator[Any]:
     with threadpool_limits(1, "blas"):  # Spark runs a task on every core already
-        states = _added_up(map(step, _chunks(batches)))
+        states = _added_up(map(step, _chunks(batches, reward_range)))
     yield from states
 
 
@@ -92,13 +96,13 @@ def _added_up(states: Iterator[Any]) -> list[Any]:
         return [_packed(error)]
 
 
-def _chunks(batches: Iterator[Any]) -> Iterator[Chunk]:
+def _chunks(batches: Iterator[Any], reward_range: Range) -> Iterator[Chunk]:
     from pyspark import TaskContext
 
     task = TaskContext.get()
     row = task.partitionId() << 33 if task else 0  # as monotonically_increasing_id() counts
     for batch in batches:
-        yield rows_of(batch, row)
+        yield rows_of(batch, row, reward_range=reward_range)
         row += batch.num_rows
 
 

@@ -132,7 +132,8 @@ class Learning(Target):
         self._scale = high - self._low
         if not self._scale > 0.0:
             raise InvalidInputError(
-                f"{name}: expected rewards that differ, to learn from, got {reward_range} as their range.",
+                f"{name}: expected rewards that differ, to learn from, got {reward_range} as their range; "
+                "declare the range that they may have (--reward-range, reward_range=).",
                 target="reward_range",
             )
         self._fold = Fold.start(settings, salt=name)

@@ -15,6 +15,7 @@ from bandit.types import PolicySettings, Value
 from bandit.vw import check
 from simulations.estimators.named import WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
+from simulations.evaluation.asked import check_asked
 from simulations.evaluation.fitting import fitted
 from simulations.evaluation.values import Estimate
 from simulations.intervals.rewarded import Usual
@@ -98,6 +99,7 @@ def sweep(
     'fixed:deal-of-the-day'
     """
     started = time.monotonic()
+    check_asked(log, level=level, learn_first=learn_first)
     if isinstance(log, Distributed):
         raise InvalidInputError(
             "log: expected one that is read in its order, since candidates learn along it, got one whose "
@@ -154,11 +156,11 @@ def _prepared(
     scan = usable(
         total(log, Scan.of, Scan(), lambda rows: progress("reading the log", rows, None)), exclude=exclude
     )
-    low, high = reward_range = log.reward_range or (scan.lowest, scan.highest)
+    reward_range = log.reward_range or (scan.lowest, scan.highest)
     # Each is made once here, so that a wrong one is refused before any is replayed.
     ends = [_learned_until(each, reward_range) for each in [*tried, against]]
     model = None
-    if high > low and estimator.partition(":")[0] not in WITHOUT_MODEL:
+    if estimator.partition(":")[0] not in WITHOUT_MODEL:
         model = fitted(
             log, reward_range, progress=lambda rows: progress("fitting the reward model", rows, scan.rounds)
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,13 +18,21 @@ from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
 from simulations.evaluation.values import Estimate, Report
 from simulations.logs.memory import MemoryLog
-from simulations.logs.rows import Logged
+from simulations.logs.rows import Chunk, Log, Logged
 from simulations.policies.targets import Static, TheLogged, uniform
 from simulations.simulation.runs import logged
+from simulations.sweeping.sweep import Sweep, sweep
 
 WORLD = environment("personas")
 ROUNDS = 4_000
 BEST = "deal-of-the-day"
+
+
+def swept(log: Log, policy: str, **asked: Any) -> Sweep:
+    return sweep(log, [policy], workers=1, **asked)
+
+
+ASKS: tuple[Callable[..., Any], ...] = (evaluate, swept)
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +140,53 @@ def test_rows_that_cannot_be_used_are_refused_or_counted(rows: list[Logged]) -> 
     assert report.rounds == 1_000
     assert sum(report.excluded.values()) == 5
     assert len(report.excluded) == 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"level": 1.0}, "level: expected a number between 0 and 1"),
+        ({"level": float("nan")}, "level: expected a number between 0 and 1"),
+        ({"learn_first": 1.0}, "learn_first: expected a share of the rounds"),
+        ({"learn_first": -0.1}, "learn_first: expected a share of the rounds"),
+    ],
+)
+def test_what_has_no_meaning_is_refused_before_the_log_is_read(asked: dict[str, float], said: str) -> None:
+    for ask in ASKS:
+        with pytest.raises(InvalidInputError, match=said):
+            ask(_Unread(), "uniform", **asked)
+
+
+@pytest.mark.parametrize("limits", [(1.0, 0.0), (0.0, 0.0), (0.0, float("inf")), (float("nan"), 1.0)])
+def test_a_range_that_is_none_is_refused_before_the_log_is_read(limits: tuple[float, float]) -> None:
+    for ask in ASKS:
+        with pytest.raises(InvalidInputError, match="reward_range: expected the lowest and the highest"):
+            ask(_Unread(limits), "uniform")
+    with pytest.raises(InvalidInputError, match="reward_range"):
+        next(MemoryLog([], reward_range=limits).chunks(), None)
+
+
+class _Unread:
+    name = "unread"
+
+    def __init__(self, reward_range: tuple[float, float] | None = None) -> None:
+        self.reward_range = reward_range
+
+    def chunks(self) -> Iterator[Chunk]:
+        pytest.fail("it was read")
+
+
+def test_a_log_in_which_all_rewards_are_equal_says_that_much(rows: list[Logged]) -> None:
+    alike = MemoryLog([replace(row, reward=3.0) for row in rows[:1_000]])
+    names = ["dr", "dm", "sndr", "switch_dr", "mrdr"]
+    found = evaluate(alike, f"fixed:{BEST}", estimators=names)
+    assert [estimate.value for estimate in found.estimates] == [3.0] * len(names)
+    assert evaluate(alike, "uniform").verdict.outcome == "no difference shown"
+    (candidate,) = swept(alike, "uniform").candidates
+    assert (candidate.value.value, candidate.verdict.outcome) == (3.0, "no difference shown")
+    for ask in ASKS:
+        with pytest.raises(InvalidInputError, match="expected rewards that differ, to learn from"):
+            ask(alike, "default")
 
 
 def test_an_empty_log_says_so() -> None:
@@ -293,3 +349,10 @@ def test_what_learns_has_seen_as_much_as_the_saved_policy_that_it_is_compared_wi
     warm = evaluate(log(timed), "default", against=f"fixed:{BEST}", estimators=["ips"], learn_first=0.5)
     assert beside.rounds == warm.rounds == ROUNDS // 2
     assert beside.estimates == warm.estimates
+
+
+def test_rewards_outside_the_declared_range_are_refused_or_counted(rows: list[Logged]) -> None:
+    spent = [replace(row, reward=50.0) if row.row == 7 else row for row in rows[:1_000]]
+    with pytest.raises(InvalidInputError, match=r"reward outside the range: 1 row: 7\."):
+        evaluate(log(spent), "uniform")
+    assert evaluate(log(spent), "uniform", exclude=True).excluded == {"reward outside the range": 1}

@@ -102,3 +102,20 @@ def test_a_repetition_is_found_as_far_back_as_is_said(monkeypatch: pytest.Monkey
     monkeypatch.setattr(check, "WINDOW", 3)
     repeated = check.Repeated()
     assert [repeated.among(one) for one in "abcadea"] == [False, False, False, True, False, False, False]
+
+
+def test_a_reward_outside_the_range_is_a_problem_of_its_row() -> None:
+    rewards = (-0.1, 0.0, 0.5, 1.0, 50.0)
+    rows = [
+        msgspec.structs.replace(GOOD, row=row, decision_id=str(row), reward=reward)
+        for row, reward in enumerate(rewards, start=1)
+    ]
+    (chunk,) = chunked(rows, 10, (0.0, 1.0))
+    assert [row.row for row in chunk.rows] == [2, 3, 4]
+    assert [(one.row, one.cause) for one in chunk.problems] == [
+        (1, "reward outside the range"),
+        (5, "reward outside the range"),
+    ]
+    assert "row 5: expected a reward in [0.0, 1.0], as declared, got 50.0." in chunk.problems[1].message
+    (everything,) = chunked(rows, 10)
+    assert len(everything.rows) == 5

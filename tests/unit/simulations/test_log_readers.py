@@ -319,3 +319,43 @@ def test_columns_that_are_missing_are_named_with_those_that_are_there(tmp_path: 
     path.write_bytes(b"action,reward,probability\n\xff\xfe,1,1\n")
     with pytest.raises(SetupError, match=r"can be read at .*log\.csv"):
         read(CsvLog(path))
+
+
+# --- All ---------------------------------------------------------------------------------------------------
+
+
+async def test_a_reward_outside_the_declared_range_is_a_problem_in_every_format(tmp_path: Path) -> None:
+    table, lines, file = (tmp_path / f"log.{suffix}" for suffix in ("csv", "dsjson", "parquet"))
+    table.write_text("action,reward,probability\na,1,0.5\nb,50,0.5\n")
+    line = {"_labelIndex": 0, "_label_probability": 0.5, "c": {"_multi": [{"id": "a"}, {"id": "b"}]}}
+    lines.write_text("\n".join(json.dumps(line | {"_label_cost": cost}) for cost in (-1, -50)))
+    await write(file, [row(1), row(2, reward=50.0)])
+    limits = (0.0, 1.0)
+    logs: list[Log] = [CsvLog(table, reward_range=limits), DsjsonLog(lines, reward_range=limits),
+            ParquetLog(file, reward_range=limits)]  # fmt: skip
+    for log in logs:
+        rows, problems = read(log)
+        assert [one.row for one in rows] == [1], log.name
+        assert causes(problems) == {2: "reward outside the range"}, log.name
+
+
+def test_a_quote_left_open_is_named_rather_than_that_it_swallows_what_follows(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    lines = ["action,probability,reward,note", *(f"a,0.5,{n % 2},n{n}" for n in range(1, 31))]
+    lines[11] = 'a,0.5,1,"n11'
+    path.write_text("\n".join(lines) + "\n")
+    rows, problems = read(CsvLog(path, actions=["a", "b"]))
+    assert causes(problems) == {11: "cell over several lines"}
+    assert "with 21 lines" in problems[0].message
+    assert len(rows) == 10
+
+
+def test_columns_with_our_names_are_what_these_say(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("decision_id,subject,action,probability,reward\nd1,s1,a,0.5,1\nd1,s2,b,0.5,0\n")
+    (row,), (problem,) = read(CsvLog(path))
+    assert (row.decision_id, row.subject, row.context) == ("d1", "s1", {})
+    assert problem.cause == "repeated decision id"
+    path.write_text("action,probability,reward,reward\na,0.5,1,0\n")
+    with pytest.raises(SetupError, match="each column once in the header, got reward more than once"):
+        CsvLog(path)

@@ -150,6 +150,14 @@ def test_bad_rows_are_refused_by_numbers_that_spark_finds_again(spark: SparkSess
     assert f"1 row: {bad.number}." in refused.value.message
 
 
+def test_rewards_outside_the_declared_range_are_bad_rows_in_every_part(spark: SparkSession) -> None:
+    frame = shuffled(spark, varied_log(50), 3)
+    paid = frame.where("reward > 0").count()
+    log = SparkLog(frame, reward_range=(-1.0, 0.0))
+    assert evaluate(log, "uniform", exclude=True).excluded == {"reward outside the range": paid}
+    assert sum(len(chunk.problems) for chunk in log.chunks()) == paid > 0
+
+
 def test_a_log_without_rows_is_refused(spark: SparkSession) -> None:
     frame = spark.createDataFrame(varied_log(3)).where("chosen > 100")
     with pytest.raises(InvalidInputError, match="expected rounds in the log, got none"):
