@@ -10,7 +10,7 @@ from itertools import chain, islice
 from threadpoolctl import threadpool_limits
 
 from bandit.errors import InvalidInputError
-from simulations.estimators.named import WITHOUT_MODEL
+from simulations.estimators.named import DECISIVE, WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evaluation.estimates import candidates, estimate, presented, tuned
 from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
@@ -46,14 +46,15 @@ def evaluate(
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
     Policies are objects, callables, or names (`simulations.policies.named.FORMS`). The first of the
-    estimators decides the verdict; `slope:dros` tunes the limit of `dros`, with `dr` beside it. Of the first
+    estimators decides the verdict, and must be one of `estimators.named.DECISIVE`; `slope:dros` tunes the
+    limit of `dros`, with `dr` beside it. Of the first
     rounds, a share of `learn_first`, policies only learn. `loggers` names the policies of a log that several
     wrote, by the rows' `logger`; balanced IPS needs them. The log is read two to four times, in constant
     memory.
 
     Raises:
-        InvalidInputError: rows cannot be used and `exclude` is not set, or an estimator needs what the log
-            does not have.
+        InvalidInputError: rows cannot be used and `exclude` is not set, the first estimator cannot decide, or
+            one needs what the log does not have.
         SetupError: the log or a policy cannot be read.
 
     >>> from simulations.environments.catalogue import environment
@@ -96,10 +97,10 @@ class _Asked:
         self._loggers = loggers
         self._families = [name.removeprefix(_TUNED) for name in estimators if name.startswith(_TUNED)]
         self._names = [name for name in estimators if not name.startswith(_TUNED)]
-        if self._names[:1] != list(estimators[:1]):
+        if not estimators or estimators[0].partition(":")[0] not in DECISIVE:
             raise InvalidInputError(
-                "estimators: expected first one that decides the verdict and is not tuned, such as dr, got "
-                f"{', '.join(estimators) or 'none'}.",
+                "estimators: expected first one that decides the verdict, unbiased or self-normalized "
+                f"({', '.join(DECISIVE)}), the others after it, got {', '.join(estimators) or 'none'}.",
                 target="estimators",
             )
         if self._families and "dr" not in self._names:

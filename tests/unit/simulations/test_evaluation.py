@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from bandit.errors import InvalidInputError
 from bandit.policy import FixedPolicy, UniformPolicy
 from bandit.types import Action, Features, PolicySettings
-from simulations import evaluate
+from simulations import evaluate, sweep
 from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
 from simulations.evaluation.values import Estimate, Report
@@ -55,10 +55,21 @@ def test_every_estimate_is_near_the_truth_and_every_interval_holds_it(rows: list
 
 
 def test_a_reward_model_by_itself_gets_no_interval(rows: list[Logged]) -> None:
-    report = evaluate(log(rows), f"fixed:{BEST}", estimators=["dm"])
-    assert report.estimates[0].value is not None
-    assert report.estimates[0].low is None
-    assert report.verdict.outcome == "insufficient support"
+    report = evaluate(log(rows), f"fixed:{BEST}", estimators=["dr", "dm"])
+    assert report.estimates[1].value is not None
+    assert report.estimates[1].low is None
+    assert report.verdict.outcome == "better"
+
+
+@pytest.mark.parametrize(
+    "biased",
+    ["clipped_ips:limit=1", "clipped_dr", "switch_dr", "dros", "sg_ips", "sg_dr", "mips", "dm", "slope:dros"],
+)
+def test_what_is_biased_by_construction_does_not_decide(rows: list[Logged], biased: str) -> None:
+    with pytest.raises(InvalidInputError, match="unbiased or self-normalized .* the others after it"):
+        evaluate(log(rows), "uniform", estimators=[biased, "dr"])
+    with pytest.raises(InvalidInputError, match="unbiased or self-normalized"):
+        sweep(log(rows), ["uniform"], estimator=biased, workers=1)
 
 
 def test_the_logged_policy_is_worth_what_it_earned(rows: list[Logged]) -> None:
