@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 from bandit.errors import InvalidInputError
 from simulations.estimators.named import DECISIVE, WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
-from simulations.evaluation.estimates import candidates, estimate, presented, tuned
+from simulations.evaluation.estimates import candidates, estimate, presented, spread, tuned
 from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.evaluation.fitting import fitted
 from simulations.evaluation.peeks import Peeks
@@ -137,6 +137,7 @@ class _Asked:
     def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
         """What came of it."""
         decisive = presented(evidence.differences[0], level) if evidence.differences else None
+        by_subject = spread(evidence.differences[0]) if evidence.differences else None
         diagnosis = evidence.diagnostics.diagnosis()
         logged = isinstance(plan.reference, TheLogged)
         reference = None if logged else evidence.reference_diagnostics.diagnosis()
@@ -147,6 +148,7 @@ class _Asked:
                 reference=reference,
                 reward_range=self._log.reward_range,
                 left_out=sum(self._scan.unusable.values()),
+                subjects=by_subject and by_subject.effective,
             ),
             log=self._log.name,
             target=plan.target.name,
