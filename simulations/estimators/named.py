@@ -43,6 +43,9 @@ ESTIMATORS: dict[str, Callable[..., Estimator]] = {
 
 #: Those that need no reward model's predictions.
 WITHOUT_MODEL = ("ips", "clipped_ips", "snips", "sg_ips", "mips", "balanced_ips", "replay")
+#: Those that may decide a verdict: unbiased, or self-normalized, whose bias vanishes as a log grows. That of
+#: the others does not, and their intervals do not hold it.
+DECISIVE = ("dr", "ips", "snips", "sndr", "mrdr", "balanced_ips", "replay")
 
 
 def estimator(text: str) -> Estimator:

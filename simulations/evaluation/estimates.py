@@ -10,7 +10,7 @@ from simulations.evaluation.evidence import Seen
 from simulations.evaluation.values import Estimate
 from simulations.intervals import Interval, nothing_known
 from simulations.intervals.choose import interval
-from simulations.intervals.delta import clustered
+from simulations.intervals.delta import Spread, clustered
 from simulations.intervals.paired import Difference
 from simulations.tuning import LIMITS
 from simulations.tuning.slope import slope
@@ -41,13 +41,13 @@ def presented(seen: Seen, level: float) -> Interval:
     """The interval of a value or a difference; of a model's word alone nothing is known."""
     if name(seen) == "dm":
         return nothing_known(level)
-    return interval(seen.running, seen.rewarded, level=level, standard_error=standard_error(seen))
+    return interval(seen.running, seen.rewarded, level=level, spread=spread(seen))
 
 
-def standard_error(seen: Seen) -> float:
-    """By subject, where subjects have several rounds."""
+def spread(seen: Seen) -> Spread | None:
+    """By subject, where subjects have several rounds; None: rounds are independent."""
     if seen.buckets is None:
-        return seen.running.standard_error
+        return None
     counts, sums = seen.buckets.totals
     return clustered(seen.running.estimator, sums, counts)
 
@@ -58,7 +58,7 @@ def estimate(seen: Seen, level: float) -> Estimate:
     return Estimate(
         estimator=name(seen),
         value=seen.running.value,
-        standard_error=standard_error(seen),
+        standard_error=(spread(seen) or seen.running).standard_error,
         low=found.low,
         high=found.high,
         method=found.method if seen.buckets is None else f"{found.method}, by subject",
@@ -73,7 +73,7 @@ def tuned(seen: Sequence[Seen], untuned: Seen, level: float) -> Estimate:
     return Estimate(
         estimator=f"{name(chosen)} by slope",
         value=chosen.running.value,
-        standard_error=standard_error(chosen),
+        standard_error=(spread(chosen) or chosen.running).standard_error,
         low=found.interval.low,
         high=found.interval.high,
         method="slope, holds that of dr",

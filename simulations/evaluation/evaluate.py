@@ -10,10 +10,10 @@ from itertools import chain, islice
 from threadpoolctl import threadpool_limits
 
 from bandit.errors import InvalidInputError
-from simulations.estimators.named import WITHOUT_MODEL
+from simulations.estimators.named import DECISIVE, WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evaluation.asked import check_asked
-from simulations.evaluation.estimates import candidates, estimate, presented, tuned
+from simulations.evaluation.estimates import candidates, estimate, presented, spread, tuned
 from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.evaluation.fitting import fitted
 from simulations.evaluation.peeks import Peeks
@@ -48,14 +48,15 @@ def evaluate(
     """What `target` would have earned on this log, and whether that is more than `against` would have.
 
     Policies are objects, callables, or names (`simulations.policies.named.FORMS`). The first of the
-    estimators decides the verdict; `slope:dros` tunes the limit of `dros`, with `dr` beside it. Of the first
+    estimators decides the verdict, and must be one of `estimators.named.DECISIVE`; `slope:dros` tunes the
+    limit of `dros`, with `dr` beside it. Of the first
     rounds, a share of `learn_first`, policies only learn. `loggers` names the policies of a log that several
     wrote, by the rows' `logger`; balanced IPS needs them. The log is read two to four times, in constant
     memory.
 
     Raises:
-        InvalidInputError: rows cannot be used and `exclude` is not set, an estimator needs what the log does
-            not have, or something is asked that has no meaning.
+        InvalidInputError: rows cannot be used and `exclude` is not set, the first estimator cannot decide, one
+            needs what the log does not have, or something is asked that has no meaning.
         SetupError: the log or a policy cannot be read.
 
     >>> from simulations.environments.catalogue import environment
@@ -99,10 +100,10 @@ class _Asked:
         self._loggers = loggers
         self._families = [name.removeprefix(_TUNED) for name in estimators if name.startswith(_TUNED)]
         self._names = [name for name in estimators if not name.startswith(_TUNED)]
-        if self._names[:1] != list(estimators[:1]):
+        if not estimators or estimators[0].partition(":")[0] not in DECISIVE:
             raise InvalidInputError(
-                "estimators: expected first one that decides the verdict and is not tuned, such as dr, got "
-                f"{', '.join(estimators) or 'none'}.",
+                "estimators: expected first one that decides the verdict, unbiased or self-normalized "
+                f"({', '.join(DECISIVE)}), the others after it, got {', '.join(estimators) or 'none'}.",
                 target="estimators",
             )
         if self._families and "dr" not in self._names:
@@ -140,6 +141,7 @@ class _Asked:
     def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
         """What came of it."""
         decisive = presented(evidence.differences[0], level) if evidence.differences else None
+        by_subject = spread(evidence.differences[0]) if evidence.differences else None
         diagnosis = evidence.diagnostics.diagnosis()
         logged = isinstance(plan.reference, TheLogged)
         reference = None if logged else evidence.reference_diagnostics.diagnosis()
@@ -150,6 +152,7 @@ class _Asked:
                 reference=reference,
                 reward_range=self._log.reward_range,
                 left_out=sum(self._scan.unusable.values()),
+                subjects=by_subject and by_subject.effective,
             ),
             log=self._log.name,
             target=plan.target.name,

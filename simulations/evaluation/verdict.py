@@ -23,6 +23,10 @@ TOLERATED = 0.01
 FEWEST_EFFECTIVE = 100.0
 #: Below, estimates of a variance are not stable (Vehtari et al. 2021, arXiv 1903.08008).
 FEW_EFFECTIVE = 400.0
+#: Below, intervals of a nominal 95 % cover .86 where one subject in ten differs from the others.
+FEWEST_SUBJECTS = 10.0
+#: From here on they cover .94 there (docs/evaluation.md).
+FEW_SUBJECTS = 40.0
 #: A generalized Pareto tail of shape 1 has no mean, so no sample is large enough.
 NO_MEAN = 1.0
 #: More of the value on ten rounds is a warning.
@@ -59,12 +63,14 @@ def judge(
     reference: Diagnosis | None = None,
     reward_range: tuple[float, float] | None = None,
     left_out: int = 0,
+    subjects: float | None = None,
 ) -> Verdict:
     """From the paired interval of target - reference and what was found of the log.
 
     `reference`: the diagnosis of a reference policy; None: it is the logging policy itself, whose weights are
     all 1. `difference` None, or with ends that are not numbers: there is no interval. Which estimator's
     interval it is must have been fixed before any was seen. `left_out`: rows that could not be used.
+    `subjects`: how many of equal size tell as much as those of the log; None: each round has its own.
 
     >>> from simulations.diagnostics import Diagnostics
     >>> judge(Interval(low=0.1, high=0.2), Diagnostics().diagnosis()).outcome
@@ -75,6 +81,10 @@ def judge(
     warnings = [warning for each in both for warning in _warnings(each)]
     if left_out > MOST_LEFT_OUT * (target.rounds + left_out):
         warnings.append(f"{left_out:,} rows were left out: what is said holds for the others only.")
+    if subjects is not None and subjects < FEWEST_SUBJECTS:
+        refusals.append(f"{_by_subject(subjects)}; {FEWEST_SUBJECTS:.0f} are the least.")
+    elif subjects is not None and subjects < FEW_SUBJECTS:
+        warnings.append(f"{_by_subject(subjects)}; another few may differ from them.")
     level = difference.level if difference else 0.95
     if difference is None or not (math.isfinite(difference.low) and math.isfinite(difference.high)):
         refusals.append("The estimators gave no interval for the difference.")
@@ -139,6 +149,10 @@ def _warnings(found: Diagnosis) -> Iterator[str]:
             f"The full distribution is logged for {100 * known:.0f} % of the rounds: support and "
             "probabilities could be checked only in part."
         )
+
+
+def _by_subject(subjects: float) -> str:
+    return f"The subjects of the log tell no more than {subjects:,.0f} with as many rounds each would"
 
 
 def reach_of(mass: float, reward_range: tuple[float, float] | None) -> float | None:

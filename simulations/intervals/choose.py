@@ -15,7 +15,7 @@ from typing import Protocol
 
 from simulations.estimators.contract import Running
 from simulations.intervals import Interval, check_level, nothing_known
-from simulations.intervals.delta import delta
+from simulations.intervals.delta import Spread, delta
 from simulations.intervals.gamma import effective_count, jeffreys, mid_p
 from simulations.intervals.rewarded import MANY, Rewarded, Side
 
@@ -35,12 +35,12 @@ _ROUNDING = 1e-12
 
 
 def interval(
-    running: Running, rewarded: Rewarded | None, *, level: float = 0.95, standard_error: float | None = None
+    running: Running, rewarded: Rewarded | None, *, level: float = 0.95, spread: Spread | None = None
 ) -> Interval:
     """The interval to present for what `running` estimates; `rewarded` has seen the same rounds.
 
-    A value, or a difference (`paired`). Without `rewarded`: by the delta method. `standard_error`: another
-    than that of independent rounds, such as `clustered` gives.
+    A value, or a difference (`paired`). Without `rewarded`: by the delta method. `spread`: another than
+    that of independent rounds, such as `clustered` gives.
 
     Raises:
         InvalidInputError: `level` not in (0, 1).
@@ -55,10 +55,12 @@ def interval(
     (0.0, 0.003, 'gamma')
     """
     check_level(level)
-    error = running.standard_error if standard_error is None else standard_error
+    by_delta = delta(running, level=level, spread=spread)
+    # As a normal error that is as wide as Student's t: few subjects do not tell well how far they vary.
+    normal = NormalDist().inv_cdf((1.0 + level) / 2.0)
+    error = running.standard_error if spread is None else spread.half_width(level) / normal
     if running.count < 2 or not (math.isfinite(running.value) and math.isfinite(error)):
         return nothing_known(level)
-    by_delta = delta(running, level=level, standard_error=error)
     if rewarded is None or rewarded.count > MANY:
         return by_delta
     # Where subjects' rewards come in clumps, there are fewer events, each of more (the design effect).

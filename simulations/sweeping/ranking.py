@@ -111,6 +111,7 @@ def _judged(
         reference=replayed.reference_diagnosis,
         reward_range=reward_range,
         left_out=excluded,
+        subjects=replayed.difference.spread and replayed.difference.spread.effective,
     )
     widened = msgspec.structs.replace(value, low=value.low - unsure, high=value.high + unsure)
     return _Judged(candidate, replayed, widened, difference, verdict, unsure)

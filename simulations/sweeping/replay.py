@@ -13,10 +13,12 @@ from bandit.errors import InvalidInputError
 from simulations.columns.exact import Floats
 from simulations.diagnostics.diagnosis import Diagnosis
 from simulations.estimators.contract import Estimator, Running
+from simulations.evaluation.estimates import spread
 from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.evaluation.reward_model import RewardModel
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
+from simulations.intervals.delta import Spread
 from simulations.intervals.rewarded import Rewarded, Usual
 from simulations.intervals.simultaneous import scores
 from simulations.logs.rows import Log, Logged
@@ -30,8 +32,8 @@ class Estimated(NamedTuple):
 
     running: Running
     rewarded: Rewarded
-    #: By subject, where these have several rounds.
-    standard_error: float
+    #: By subject, where these have several rounds; None: rounds are independent.
+    spread: Spread | None
     #: By bucket of subjects, see `scores`; estimates of other candidates are compared by theirs.
     scores: Floats
 
@@ -39,13 +41,16 @@ class Estimated(NamedTuple):
     def of(cls, seen: Seen, *, clustered: bool) -> Estimated:
         """From what was seen of the whole log, by bucket too."""
         assert seen.buckets is not None  # noqa: S101 the plan asked for them
-        moved = scores(seen.buckets)
-        error = float((moved**2).sum() ** 0.5) if clustered else seen.running.standard_error
-        return cls(seen.running, seen.rewarded, error, moved)
+        return cls(seen.running, seen.rewarded, spread(seen) if clustered else None, scores(seen.buckets))
+
+    @property
+    def standard_error(self) -> float:
+        """The one that `evaluate` presents."""
+        return (self.spread or self.running).standard_error
 
     def interval(self, level: float) -> Interval:
         """The one that `evaluate` presents at this level."""
-        return interval(self.running, self.rewarded, level=level, standard_error=self.standard_error)
+        return interval(self.running, self.rewarded, level=level, spread=self.spread)
 
 
 class Replayed(NamedTuple):

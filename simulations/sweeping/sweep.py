@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 from bandit.errors import InvalidInputError
 from bandit.types import PolicySettings, Value
 from bandit.vw import check
-from simulations.estimators.named import WITHOUT_MODEL
+from simulations.estimators.named import DECISIVE, WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evaluation.asked import check_asked
 from simulations.evaluation.fitting import fitted
@@ -30,8 +30,9 @@ from simulations.sweeping.replay import Replay, Replayed
 
 #: What is done, how many rows of it so far, and of how many; None: that is not known yet.
 Progress = Callable[[str, int, int | None], None]
-#: What they leave out cannot be compared, or they need what a sweep does not have.
-_NOT_HERE = ("dm", "mrdr", "balanced_ips")
+#: Of those that may decide, these need what a sweep does not have.
+_NOT_HERE = ("mrdr", "balanced_ips")
+_RANKING = tuple(name for name in DECISIVE if name not in _NOT_HERE)
 
 
 class Sweep(Value, frozen=True, kw_only=True):
@@ -146,10 +147,10 @@ def _prepared(
     exclude: bool,
     progress: Progress,
 ) -> tuple[Replay, Scan]:
-    if estimator.partition(":")[0] in _NOT_HERE:
+    if estimator.partition(":")[0] not in _RANKING:
         raise InvalidInputError(
-            f"estimator: expected one that can rank many candidates, such as dr, got {estimator!r}; not "
-            f"{', '.join(_NOT_HERE)}.",
+            "estimator: expected one that can rank many candidates, unbiased or self-normalized "
+            f"({', '.join(_RANKING)}), got {estimator!r}.",
             target="estimator",
         )
     found = estimator_named(estimator)

@@ -130,10 +130,10 @@ def test_rounds_of_one_subject_are_not_independent(rate: float, least: float) ->
         sums = np.column_stack(
             [column.reshape(subjects, 10).sum(axis=1) for column in SNIPS().columns(rounds)]
         )
-        error = clustered(SNIPS(), sums, np.full(subjects, 10.0))
+        spread = clustered(SNIPS(), sums, np.full(subjects, 10.0))
         for name, found in (
             ("single", interval(running, rewarded)),
-            ("clustered", interval(running, rewarded, standard_error=error)),
+            ("clustered", interval(running, rewarded, spread=spread)),
         ):
             covered[name] += found.low <= rate <= found.high
     print(f"\nten rounds a subject, click rate {rate}: {covered} of 1,000")

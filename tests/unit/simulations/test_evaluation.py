@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bandit.errors import InvalidInputError
 from bandit.policy import FixedPolicy, UniformPolicy
 from bandit.types import Action, Features, PolicySettings
-from simulations import evaluate
+from simulations import evaluate, sweep
 from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
 from simulations.evaluation.values import Estimate, Report
@@ -64,10 +64,21 @@ def test_every_estimate_is_near_the_truth_and_every_interval_holds_it(rows: list
 
 
 def test_a_reward_model_by_itself_gets_no_interval(rows: list[Logged]) -> None:
-    report = evaluate(log(rows), f"fixed:{BEST}", estimators=["dm"])
-    assert report.estimates[0].value is not None
-    assert report.estimates[0].low is None
-    assert report.verdict.outcome == "insufficient support"
+    report = evaluate(log(rows), f"fixed:{BEST}", estimators=["dr", "dm"])
+    assert report.estimates[1].value is not None
+    assert report.estimates[1].low is None
+    assert report.verdict.outcome == "better"
+
+
+@pytest.mark.parametrize(
+    "biased",
+    ["clipped_ips:limit=1", "clipped_dr", "switch_dr", "dros", "sg_ips", "sg_dr", "mips", "dm", "slope:dros"],
+)
+def test_what_is_biased_by_construction_does_not_decide(rows: list[Logged], biased: str) -> None:
+    with pytest.raises(InvalidInputError, match=r"unbiased or self-normalized .* the others after it"):
+        evaluate(log(rows), "uniform", estimators=[biased, "dr"])
+    with pytest.raises(InvalidInputError, match="unbiased or self-normalized"):
+        sweep(log(rows), ["uniform"], estimator=biased, workers=1)
 
 
 def test_the_logged_policy_is_worth_what_it_earned(rows: list[Logged]) -> None:
@@ -209,6 +220,36 @@ def test_subjects_with_many_rounds_widen_the_intervals(rows: list[Logged]) -> No
         (report.estimates[1].high or 0.0) - (report.estimates[1].low or 0.0) for report in (together, once)
     ]
     assert widths[0] == pytest.approx(widths[1], rel=0.15), "five copies of a subject tell no more than one"
+
+
+@pytest.mark.parametrize("subjects", [2, 12])
+def test_few_subjects_are_not_taken_for_many_rounds(subjects: int) -> None:
+    """What is good for whom differs from subject to subject; on average both actions are worth the same."""
+    held, outcomes = 0, set()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        prefers = rng.normal(0.0, 0.2, subjects).clip(-0.5, 0.5)
+        chosen = rng.integers(2, size=400)
+        rate = 0.5 + (chosen - 0.5) * prefers[np.arange(400) % subjects]
+        made = MemoryLog.from_arrays(
+            actions=["a", "b"],
+            action=chosen.tolist(),
+            reward=(rng.random(400) < rate).astype(float).tolist(),
+            pmf=[[0.5, 0.5]] * 400,
+            subject=[str(at % subjects) for at in range(400)],
+            reward_range=(0.0, 1.0),
+        )
+        report = evaluate(made, "fixed:b", estimators=["snips"])
+        low, high = report.differences[0].low, report.differences[0].high
+        assert low is not None
+        assert high is not None
+        held += low <= 0.0 <= high
+        outcomes.add(report.verdict.outcome)
+        ranked = sweep(made, ["fixed:b"], estimator="snips", workers=1).candidates[0]
+        assert ranked.verdict.outcome == report.verdict.outcome
+    assert held >= 34  # of a nominal 38; by a normal error it would be 28 with two subjects
+    assert ("insufficient support" in outcomes) == (subjects < 10)
+    assert len(outcomes) == 1 or subjects >= 10
 
 
 def test_every_estimator_that_a_log_allows(rows: list[Logged]) -> None:

@@ -19,7 +19,7 @@ from simulations.estimators.snips import SNIPS
 from simulations.intervals import Interval
 from simulations.intervals.choose import interval
 from simulations.intervals.clopper_pearson import clopper_pearson
-from simulations.intervals.delta import clustered, delta
+from simulations.intervals.delta import Spread, clustered, delta
 from simulations.intervals.empirical_bernstein import empirical_bernstein
 from simulations.intervals.gamma import effective_count, jeffreys, mid_p
 from simulations.intervals.paired import Difference, compared
@@ -204,8 +204,9 @@ def test_a_subject_of_ten_rounds_counts_as_one() -> None:
     columns = np.column_stack(SNIPS().columns(rounds))
     alone = clustered(SNIPS(), columns, np.ones(200))
     tenfold = clustered(SNIPS(), 10.0 * columns, np.full(200, 10.0))
-    assert tenfold == pytest.approx(alone)
-    assert alone == pytest.approx(Running.of(SNIPS(), rounds).standard_error)
+    assert tenfold.standard_error == pytest.approx(alone.standard_error)
+    assert alone.standard_error == pytest.approx(Running.of(SNIPS(), rounds).standard_error)
+    assert tenfold.effective == alone.effective == 200.0
 
 
 @pytest.mark.parametrize(("rate", "rel"), [(0.5, 1e-9), (0.02, 0.2)])
@@ -213,7 +214,7 @@ def test_twice_the_standard_error_is_twice_as_wide(rate: float, rel: float) -> N
     rounds = log(4_000, rate)
     running, rewarded = Running.of(SNIPS(), rounds), Rewarded.of(SNIPS(), rounds)
     found = interval(running, rewarded)
-    wider = interval(running, rewarded, standard_error=2.0 * running.standard_error)
+    wider = interval(running, rewarded, spread=Spread(2.0 * running.standard_error, running.count))
     assert wider.high - wider.low == pytest.approx(2.0 * (found.high - found.low), rel=rel)
 
 
@@ -221,9 +222,28 @@ def test_empty_buckets_of_subjects_do_not_count() -> None:
     sums, counts = np.array([[2.0], [0.0], [1.0]]), np.array([2.0, 1.0, 3.0])
     padded = np.vstack([sums, np.zeros((5, 1))]), np.concatenate([counts, np.zeros(5)])
     assert clustered(IPS(), *padded) == clustered(IPS(), sums, counts)
-    assert math.isnan(clustered(IPS(), sums[:1], counts[:1]))
+    assert math.isnan(clustered(IPS(), sums[:1], counts[:1]).standard_error)
     with pytest.raises(InvalidInputError, match=r"\(3, 1\), got \(1, 3\)"):
         clustered(IPS(), sums.T, counts)
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.02])
+def test_few_subjects_are_as_uncertain_as_students_t_says(rate: float) -> None:
+    rounds = log(4_000, rate)
+    running, rewarded = Running.of(SNIPS(), rounds), Rewarded.of(SNIPS(), rounds)
+    few, many = (
+        interval(running, rewarded, spread=Spread(3.0 * running.standard_error, subjects))
+        for subjects in (5.0, 4_000.0)
+    )
+    wider = (few.high - few.low) / (many.high - many.low)
+    assert wider == pytest.approx(2.776 / 1.960, rel=0.15)  # t with 4 degrees of freedom, normal
+
+
+def test_unequal_subjects_tell_no_more_than_fewer_equal_ones() -> None:
+    rng = np.random.default_rng(1)
+    counts = np.array([900.0, *[10.0] * 10])
+    found = clustered(IPS(), rng.random((11, 1)) * counts[:, None], counts)
+    assert found.effective == pytest.approx(1_000.0**2 / (900.0**2 + 10 * 10.0**2))
 
 
 @given(rewards=st.lists(st.booleans(), min_size=2, max_size=60))

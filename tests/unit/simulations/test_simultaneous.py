@@ -34,7 +34,9 @@ def test_scores_are_what_the_clustered_standard_error_is_made_of() -> None:
     buckets = Buckets.of(SNIPS(), rounds)
     counts, sums = buckets.used
     found = scores(buckets)
-    assert np.sqrt((found**2).sum()) == pytest.approx(clustered(SNIPS(), sums, counts), rel=1e-12)
+    assert np.sqrt((found**2).sum()) == pytest.approx(
+        clustered(SNIPS(), sums, counts).standard_error, rel=1e-12
+    )
     assert found.sum() == pytest.approx(0.0, abs=1e-12)
     assert np.count_nonzero(found) == len(counts)
 

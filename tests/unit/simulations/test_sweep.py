@@ -192,7 +192,7 @@ class Parts:
         ({"candidates": ["uniform", "default", "uniform"]}, "got uniform twice"),
         ({"estimator": "dm"}, "rank many candidates"),
         ({"estimator": "mrdr"}, "rank many candidates"),
-        ({"estimator": "drr"}, "expected one of"),
+        ({"estimator": "drr"}, "got 'drr'"),
         ({"level": 1.0}, "level"),
         ({"candidates": [PolicySettings(vw_arguments=["--nope=1"])]}, "nope"),
         ({"log": MemoryLog([])}, "expected rounds in the log"),

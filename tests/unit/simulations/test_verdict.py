@@ -185,3 +185,15 @@ def test_few_effective_rounds_are_refused() -> None:
     verdict = judge(CLEARLY_BETTER, found, reward_range=CLICKS)
     assert verdict.refused
     assert any("least" in reason for reason in verdict.reasons)
+
+
+@pytest.mark.parametrize(
+    ("subjects", "refused", "warned"),
+    [(2.0, True, False), (9.9, True, False), (10.0, False, True), (39.9, False, True), (40.0, False, False),
+     (None, False, False)],
+)  # fmt: skip
+def test_a_few_subjects_do_not_decide(subjects: float | None, refused: bool, warned: bool) -> None:
+    verdict = judge(CLEARLY_BETTER, healthy(0), reward_range=CLICKS, subjects=subjects)
+    assert verdict.refused == refused
+    assert any("subjects of the log" in reason for reason in verdict.reasons) == refused
+    assert any("subjects of the log" in warning for warning in verdict.warnings) == warned
