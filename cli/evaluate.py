@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,7 @@ from cli.lab_options import (
     opened,
     pairs,
     policy_named,
+    refuse,
     write,
 )
 from cli.service import DataDir, prepared
@@ -59,6 +61,7 @@ Loggers = Annotated[
 
 
 def evaluate(
+    context: typer.Context,
     log: LogFile = None,
     dataset: Dataset = None,
     bandit: BanditKey = None,
@@ -80,7 +83,8 @@ def evaluate(
 ) -> None:
     """What a policy would have earned on a log, how sure that is, and whether it may be said at all.
 
-    Without a log: the Open Bandit sample, both of its policies by the log of the other, for both campaigns.
+    Without a log: the Open Bandit sample, both of its policies by the log of the other, for both campaigns;
+    of pages there are four then, such as report-men-bts.html.
 
     Example: segbandit evaluate visits.csv --column reward=click --policy fixed:banner-b --html report.html
     """
@@ -90,10 +94,13 @@ def evaluate(
         from simulations.report.text import print_report
 
         console = Console()
-        one_log(log, dataset, bandit)
+        one_log(context, log, dataset, bandit)
         check_places(json, html)
         if (log, bandit) == (None, None) and dataset in (None, "open-bandit"):
-            _open_bandit(console)
+            others = {parameter.name or "" for parameter in context.command.params}
+            refuse(context, "with the whole Open Bandit sample; evaluate one log of it, such as "
+                   "--dataset open-bandit/random/men", *others - {"dataset", "json", "html"})  # fmt: skip
+            _open_bandit(console, json, html)
             return
         settings = prepared(data_dir) if bandit is not None else Settings()
         asked = opened(settings, log, dataset, bandit, column, reward_range, reward, since, until)
@@ -114,12 +121,20 @@ def evaluate(
         write(html, page.to_html(report).encode() if html else b"")
 
 
-def _open_bandit(console: Console) -> None:
+def _open_bandit(console: Console, json: Path | None, html: Path | None) -> None:
     from simulations.evaluation import open_bandit
+    from simulations.report import html as page
 
     with _progress() as told:
-        reports = open_bandit.evaluate_all(progress=told)
-    open_bandit.print_all(reports, console)
+        judged = open_bandit.evaluate_all(progress=told)
+    open_bandit.print_all(judged, console)
+    write(json, open_bandit.to_json(judged))
+    if html is None:
+        return
+    for one in judged:
+        place = html.with_stem(f"{html.stem}-{one.campaign}-{one.report.target}")
+        write(place, page.to_html(one.report).encode())
+        console.print(f"Written: {place}", highlight=False)
 
 
 @contextmanager

@@ -40,7 +40,8 @@ ColumnMap = Annotated[
 RewardRange = Annotated[
     tuple[float, float] | None,
     typer.Option(
-        help="Lowest and highest reward possible. Default: what the log says, or holds.", show_default=False
+        help="Lowest and highest reward possible. Default: what an export says, else it counts as not known.",
+        show_default=False,
     ),
 ]
 Reward = Annotated[
@@ -56,14 +57,37 @@ JsonFile = Annotated[
 HtmlFile = Annotated[Path | None, typer.Option("--html", help="Write it as a page.", show_default=False)]
 
 
-def one_log(log: Path | None, dataset: str | None, bandit: str | None) -> None:
-    """Refuse several logs at once.
+def one_log(context: typer.Context, log: Path | None, dataset: str | None, bandit: str | None) -> None:
+    """Refuse several logs at once, and options that the one log does not have.
 
     Raises:
         InvalidInputError: there are.
     """
     if sum(given is not None for given in (log, dataset, bandit)) > 1:
         raise InvalidInputError("expected one log: a file, --dataset or --bandit; got several.")
+    if log is None:
+        refuse(context, "without a file: this log says itself what its columns and rewards are",
+               "column", "reward_range")  # fmt: skip
+    if bandit is None:
+        refuse(context, "without --bandit", "since", "until", "data_dir")
+    if dataset != "hillstrom":
+        refuse(context, "without --dataset hillstrom, the only log with several rewards", "reward")
+
+
+def refuse(context: typer.Context, why: str, *names: str) -> None:
+    """Say so where an option was given that would change nothing.
+
+    Raises:
+        InvalidInputError: one of these parameters was given; `why` ends the sentence.
+    """
+    given = [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and getattr(context.get_parameter_source(parameter.name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise InvalidInputError(f"expected no {', '.join(given)} {why}.")
 
 
 def opened(

@@ -31,6 +31,7 @@ from cli.lab_options import (
     one_log,
     opened,
     policy_named,
+    refuse,
     write,
 )
 from cli.service import DataDir, prepared
@@ -70,6 +71,7 @@ Workers = Annotated[
 
 
 def sweep(
+    context: typer.Context,
     log: LogFile = None,
     dataset: Dataset = None,
     bandit: BanditKey = None,
@@ -102,11 +104,13 @@ def sweep(
         from simulations.report import sweep_html, sweep_text
         from simulations.sweeping import sweep as sweeping
 
-        one_log(log, dataset, bandit)
+        one_log(context, log, dataset, bandit)
         if log is None and dataset is None and bandit is None:
             raise InvalidInputError(
                 "expected a log: a file, --dataset or --bandit; got none. See `segbandit datasets list`."
             )
+        if policy and grid is None:
+            refuse(context, "beside --policy without --grid: nothing is drawn", "sample", "seed")
         check_places(json, html)
         settings = prepared(data_dir) if bandit is not None else Settings()
         asked = opened(settings, log, dataset, bandit, column, reward_range, reward, since, until)

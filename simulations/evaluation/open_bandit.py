@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -61,6 +62,11 @@ def print_all(judged: list[Judged], console: Console) -> None:
         for warning in report.verdict.warnings:
             console.print(f"Warning: {warning}", style="yellow", highlight=False)
         console.print()
+
+
+def to_json(judged: list[Judged]) -> bytes:
+    """A list of them, readable."""
+    return msgspec.json.format(msgspec.json.encode(judged), indent=2)
 
 
 def _judged(campaign: Campaign, logged_by: LoggedBy, progress: Progress | None) -> Judged:

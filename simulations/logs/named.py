@@ -37,6 +37,11 @@ def log_at(
     if suffix == ".parquet" or path.is_dir():
         return ParquetLog(path, columns=columns, reward_range=reward_range)
     if suffix in (".dsjson", ".json", ".jsonl"):
+        if columns:
+            raise InvalidInputError(
+                f"columns: expected none for dsjson, whose keys are settled, got {dict(columns)}.",
+                target="columns",
+            )
         return DsjsonLog(path, reward_range=reward_range)
     raise InvalidInputError(
         "log: expected a name that ends in .parquet, .csv, .dsjson or .json (and .gz, but for Parquet), got "

@@ -3,11 +3,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from cli.evaluate import evaluate
+from simulations.evaluation.open_bandit import Judged
 from simulations.evaluation.values import Report
 
 _app = typer.Typer()
@@ -91,13 +93,51 @@ def test_bad_rows_are_named_and_left_out_only_if_somebody_says_so(visits: Path) 
         (["--estimator", "magic"], "estimator: expected one of"),
         (["--against", "nobody"], "expected a policy"),
         (["--logger", "x=uniform", "--estimator", "balanced_ips"], "got none for"),
+        (["--reward-range", "1", "0"], "reward_range: expected the lowest and the highest"),
+        (["--since", "2026-01-01"], "expected no --since without --bandit"),
+        (["--reward", "spend"], "expected no --reward without --dataset hillstrom"),
+        (
+            ["--dataset", "open-bandit/bts/men", "--column", "reward=click"],
+            "expected no --column without a file",
+        ),
+        (["--dataset", "open-bandit/bts/men", "--reward-range", "0", "1"], "expected no --reward-range"),
+        (["--bandit", "hero", "--reward-range", "0", "1"], "expected no --reward-range without a file"),
+        (
+            ["--dataset", "open-bandit", "--policy", "uniform"],
+            "expected no --policy with the whole Open Bandit",
+        ),
     ],
 )
 def test_what_cannot_be_done_is_said(visits: Path, arguments: list[str], said: str) -> None:
-    log = [] if "--dataset" in arguments else [str(visits), *COLUMNS]
+    log = [] if {"--dataset", "--bandit"} & set(arguments) else [str(visits), *COLUMNS]
     code, shown = run(*log, *arguments)
     assert code == 1
     assert said in shown
+
+
+def test_without_a_log_no_option_is_passed_over() -> None:
+    code, shown = run("--level", "0.9", "--estimator", "ips")
+    assert code == 1
+    assert "expected no --estimator, --level with the whole Open Bandit sample" in shown
+
+
+def test_the_open_bandit_sample_as_json_and_pages(tmp_path: Path) -> None:
+    report, page = tmp_path / "all.json", tmp_path / "all.html"
+    code, shown = run("--dataset", "open-bandit", "--json", report, "--html", page)
+    assert code == 0
+    judged = msgspec.json.decode(report.read_bytes(), type=list[Judged])
+    names = [f"{one.campaign}-{one.report.target}" for one in judged]
+    assert names == ["all-bts", "all-uniform", "men-bts", "men-uniform"]
+    for name, one in zip(names, judged, strict=True):
+        assert f"{one.on_policy:.5f}" in shown
+        assert one.report.verdict.sentence in (tmp_path / f"all-{name}.html").read_text()
+
+
+def test_dsjson_has_no_columns_to_be_named(tmp_path: Path) -> None:
+    (tmp_path / "log.dsjson").write_text("{}")
+    code, shown = run(tmp_path / "log.dsjson", "--column", "reward=click")
+    assert code == 1
+    assert "columns: expected none for dsjson" in shown
 
 
 def test_a_file_that_is_no_log(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ def test_without_candidates_those_of_ours_are_tried(csv: Path) -> None:
         (["{csv}", "--grid", "no.json"], "no.json: expected lists of values"),
         (["{csv}", "--html", "no/such/place.html"], "expected a folder"),
         (["{csv}", "--policy", "nonsense"], "expected a policy"),
+        (["{csv}", "--policy", "uniform", "--sample", "2"], "expected no --sample beside --policy"),
+        (["{csv}", "--until", "2026-01-01"], "expected no --until without --bandit"),
+        (["{csv}", "--reward-range", "1", "0"], "reward_range: expected the lowest and the highest"),
+        (["--dataset", "open-bandit/bts/men", "--reward-range", "0", "1"], "expected no --reward-range"),
     ],
 )
 def test_an_error_of_ours_is_one_line_and_exit_code_1(csv: Path, arguments: list[str], message: str) -> None:
