@@ -49,14 +49,13 @@ def evaluate(
 
     Policies are objects, callables, or names (`simulations.policies.named.FORMS`). The first of the
     estimators decides the verdict, and must be one of `estimators.named.DECISIVE`; `slope:dros` tunes the
-    limit of `dros`, with `dr` beside it. Of the first
-    rounds, a share of `learn_first`, policies only learn. `loggers` names the policies of a log that several
-    wrote, by the rows' `logger`; balanced IPS needs them. The log is read two to four times, in constant
-    memory.
+    limit of `dros`, with `dr` beside it. Of the first rounds, a share of `learn_first`, policies only learn.
+    `loggers` names the policies of a log that several wrote, by the rows' `logger`; balanced IPS needs them.
+    The log is read two to four times, in constant memory.
 
     Raises:
-        InvalidInputError: rows cannot be used and `exclude` is not set, the first estimator cannot decide, one
-            needs what the log does not have, or something is asked that has no meaning.
+        InvalidInputError: rows cannot be used and `exclude` is not set, the first estimator cannot decide, or
+            one needs what the log does not have; or something is asked that has no meaning.
         SetupError: the log or a policy cannot be read.
 
     >>> from simulations.environments.catalogue import environment
@@ -100,6 +99,7 @@ class _Asked:
         self._loggers = loggers
         self._families = [name.removeprefix(_TUNED) for name in estimators if name.startswith(_TUNED)]
         self._names = [name for name in estimators if not name.startswith(_TUNED)]
+        self._by_name = [estimator_named(name) for name in self._names]
         if not estimators or estimators[0].partition(":")[0] not in DECISIVE:
             raise InvalidInputError(
                 "estimators: expected first one that decides the verdict, unbiased or self-normalized "
@@ -108,6 +108,7 @@ class _Asked:
             )
         if self._families and "dr" not in self._names:
             self._names.append("dr")  # to be read with what is tuned
+            self._by_name.append(estimator_named("dr"))
         self._learn_first = int(learn_first * scan.rounds)
         self._peeks = Peeks(log.reward_range, scan.rounds)
         if isinstance(log, Distributed) and (self._target.learns or self._against.learns or learn_first):
@@ -124,11 +125,10 @@ class _Asked:
         robust = None
         if "mrdr" in kinds:
             robust = (self._fitted(self._target), self._fitted(self._against))
-        named_first = [estimator_named(name) for name in self._names]
         return Plan(
             target=self._target.anew(),
             reference=self._against.anew(),
-            estimators=[*named_first, *chain.from_iterable(map(candidates, self._families))],
+            estimators=[*self._by_name, *chain.from_iterable(map(candidates, self._families))],
             clustered=self._scan.subjects.repeated,
             model=self._fitted(None) if modelled else None,
             robust_models=robust,

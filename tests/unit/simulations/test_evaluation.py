@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from bandit.errors import InvalidInputError
 from bandit.policy import FixedPolicy, UniformPolicy
 from bandit.types import Action, Features, PolicySettings
-from simulations import evaluate, sweep
+from simulations import evaluate
 from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
 from simulations.evaluation.values import Estimate, Report
