@@ -197,6 +197,20 @@ def test_few_subjects_are_not_taken_for_many_rounds(subjects: int) -> None:
     assert len(outcomes) == 1 or subjects >= 10
 
 
+def test_what_is_tuned_is_as_wide_as_its_subjects_demand(rows: list[Logged]) -> None:
+    copies = [row for row in rows[:800] for _ in range(5)]
+    copied = [replace(row, row=at, decision_id=str(at)) for at, row in enumerate(copies)]
+    asked = ["snips", "slope:clipped_ips"]
+    alone = evaluate(log([replace(row, subject=str(row.row)) for row in copied]), "uniform", estimators=asked)
+    together = evaluate(
+        log([replace(row, subject=str(row.row // 5)) for row in copied]), "uniform", estimators=asked
+    )
+    narrow, wide = (
+        (each.high or 0.0) - (each.low or 0.0) for each in (alone.estimates[-1], together.estimates[-1])
+    )
+    assert wide == pytest.approx(5**0.5 * narrow, rel=0.1)
+
+
 @pytest.mark.parametrize("digits", [6, 8])
 def test_rounded_probabilities_are_evaluated_like_exact_ones(digits: int) -> None:
     rng = np.random.default_rng(1)
