@@ -32,15 +32,19 @@ def rounds_of(
     MIPS looks at, if it is to be `embedded`.
     """
     known = all(row.pmf is not None for row in rows)
+    probability = np.array([row.probability for row in rows], float)
+    chosen = np.array([pmf[row.chosen] for row, pmf in zip(rows, targets, strict=True)], float)
+    # The logged distribution may hold the probability rounded otherwise.
+    largest = np.maximum(_column(_largest_weight, rows, targets), chosen / probability) if known else None
     return Rounds(
         reward=np.array([row.reward for row in rows], float),
-        probability=np.array([row.probability for row in rows], float),
-        target_probability=np.array([pmf[row.chosen] for row, pmf in zip(rows, targets, strict=True)], float),
+        probability=probability,
+        target_probability=chosen,
         predictions=predictions,
         robust_predictions=robust_predictions,
         embedding_weight=_column(_embedding_weight, rows, targets) if known and embedded else None,
         mixture_probability=mixture_probability,
-        largest_weight=_column(_largest_weight, rows, targets) if known else None,
+        largest_weight=largest,
         subject=np.array([subject_hash(row.subject or row.decision_id) for row in rows], np.uint64),
         draw=np.array([uniform(_SALT, row.decision_id) for row in rows], float),
     )
@@ -86,4 +90,4 @@ def _embedding_weight(row: Logged, pmf: Sequence[float]) -> float:
         logged[action.segment or action.action_id] += p
     chosen = row.actions[row.chosen]
     embedding = chosen.segment or chosen.action_id
-    return target[embedding] / logged[embedding]
+    return target[embedding] / (logged[embedding] or row.probability)

@@ -68,7 +68,13 @@ def estimate(seen: Seen, level: float) -> Estimate:
 
 def tuned(seen: Sequence[Seen], untuned: Seen, level: float) -> Estimate:
     """The one of a family's `candidates` that SLOPE chooses, with an interval that allows for the choice."""
-    found = slope([each.running for each in seen], untuned.running, presented(untuned, level), level=level)
+    found = slope(
+        [each.running for each in seen],
+        untuned.running,
+        presented(untuned, level),
+        level=level,
+        spreads=[spread(each) for each in seen],
+    )
     chosen = next(each for each in seen if each.running is found.chosen)
     return Estimate(
         estimator=f"{name(chosen)} by slope",

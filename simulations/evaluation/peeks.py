@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from simulations.columns.rounds import Rounds
 from simulations.evaluation.values import ConfidenceSequence, Peek
 from simulations.intervals.paired_sequence import DifferenceSequence
 
-#: How often it is looked at.
+#: How often it is looked at, at most.
 _PEEKS = 60
 
 
@@ -22,7 +23,7 @@ class Peeks:
     def __init__(self, reward_range: tuple[float, float] | None, rounds: int) -> None:
         self._low, high = reward_range or (0.0, 0.0)
         self._span = high - self._low
-        self._every = max(rounds // _PEEKS, 1)
+        self._every = max(math.ceil(rounds / _PEEKS), 1)
         self._state: DifferenceSequence | None = DifferenceSequence() if self._span > 0.0 else None
         self._peeks: list[Peek] = []
 
@@ -30,27 +31,30 @@ class Peeks:
         """The next rounds, beside target and reference."""
         if rounds.largest_weight is None or others.largest_weight is None:
             self._state = None
-        for at in range(0, len(rounds), self._every):
-            if self._state is None:
-                return
-            part = slice(at, at + self._every)
+        at = 0
+        while self._state is not None and at < len(rounds):
+            part = slice(at, at + self._every - self._state.count % self._every)
             self._state = self._state.add(self._scaled(rounds[part]), self._scaled(others[part]))
-            found = self._state.interval()
-            self._peeks.append(
-                Peek(
-                    rounds=self._state.count,
-                    low=self._span * found.low,
-                    estimate=self._span * self._state.gained / self._state.count,
-                    high=self._span * found.high,
-                )
-            )
+            if self._state.count % self._every == 0:
+                self._peeks.append(self._peek(self._state))
+            at = part.stop
 
     def found(self) -> ConfidenceSequence | None:
         """What it looked like; None where it could not be."""
-        if self._state is None or not self._peeks:
+        if self._state is None or not self._state.count:
             return None
+        last = [self._peek(self._state)] if self._state.count % self._every else []
         return ConfidenceSequence(
-            label="target - reference", method="betting", peeks=self._peeks, compared_with=0.0
+            label="target - reference", method="betting", peeks=self._peeks + last, compared_with=0.0
+        )
+
+    def _peek(self, state: DifferenceSequence) -> Peek:
+        found = state.interval()
+        return Peek(
+            rounds=state.count,
+            low=self._span * found.low,
+            estimate=self._span * state.gained / state.count,
+            high=self._span * found.high,
         )
 
     def _scaled(self, rounds: Rounds) -> Rounds:

@@ -12,8 +12,10 @@ from bandit import features
 from bandit.errors import InvalidInputError
 from simulations.logs.rows import Chunk, Logged, Problem
 
-#: Within which a pmf sums to one and agrees with the probability of the chosen action.
+#: Within which a pmf sums to one and agrees with the probability of the chosen action,
 TOLERANCE = 1e-6
+#: and within which share of that probability; so it may be rounded, but weights are known.
+RELATIVE = 1e-2
 #: A decision id is looked for among this many before it: repeated deliveries stand close together, and
 #: memory stays the same however long the log is. A repetition further away is not found.
 WINDOW = 100_000
@@ -61,7 +63,7 @@ def _is_sound(row: Logged) -> bool:
                 and min(pmf) >= 0.0
                 and max(pmf) <= 1.0
                 and abs(math.fsum(pmf) - 1.0) <= TOLERANCE
-                and abs(pmf[row.chosen] - p) <= TOLERANCE
+                and abs(pmf[row.chosen] - p) <= min(TOLERANCE, RELATIVE * p)
             )
         )
     )
@@ -102,7 +104,7 @@ def _wrong_pmf(pmf: Any, row: Logged) -> Iterator[tuple[str, str]]:
         yield "pmf of another length", f"{expected}, got {len(pmf)} for {len(row.actions)} actions. {do}"
     elif abs(math.fsum(pmf) - 1.0) > TOLERANCE:
         yield "pmf does not sum to one", f"{expected} within {TOLERANCE}, got {math.fsum(pmf)}. {do}"
-    elif abs(pmf[row.chosen] - row.probability) > TOLERANCE:
+    elif abs(pmf[row.chosen] - row.probability) > min(TOLERANCE, RELATIVE * row.probability):
         held = f"expected the pmf to hold {row.probability} for the chosen action, got {pmf[row.chosen]}"
         yield "pmf disagrees with the probability", f"{held}. {do}"
 

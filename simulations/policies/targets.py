@@ -82,7 +82,7 @@ class Function(Target):
     ...              actions=[Action(action_id="a"), Action(action_id="b")])
     >>> young_b = Function("young-b", lambda context, actions: [0, 1] if context["age"] < 40 else [1, 0])
     >>> young_b.distribution(row)
-    [0, 1]
+    [0.0, 1.0]
     """
 
     def __init__(self, name: str, choose: Choose) -> None:
@@ -93,20 +93,23 @@ class Function(Target):
         """See `Target`.
 
         Raises:
-            InvalidInputError: what the callable gave is no distribution over the actions.
+            InvalidInputError: the callable failed, or gave no distribution over the actions.
         """
-        pmf = self._choose(row.context, row.actions)
+        expected = f"{self.name}: expected {len(row.actions)} probabilities that sum to 1 for row {row.row}"
+        try:
+            given = self._choose(row.context, row.actions)
+            pmf = [float(p) for p in given]
+        except Exception as error:  # whatever somebody's code raises
+            message = f"{expected}, got {type(error).__name__}: {error}."
+            raise InvalidInputError(message, target=self.name) from error
+        total = math.fsum(pmf)
         if (
             len(pmf) != len(row.actions)
             or not all(p >= 0.0 for p in pmf)
-            or not abs(math.fsum(pmf) - 1.0) <= _TOLERANCE
+            or not abs(total - 1.0) <= _TOLERANCE
         ):
-            raise InvalidInputError(
-                f"{self.name}: expected {len(row.actions)} probabilities that sum to 1 for row {row.row}, "
-                f"got {list(pmf)[:10]}.",
-                target=self.name,
-            )
-        return pmf
+            raise InvalidInputError(f"{expected}, got {pmf[:10]}.", target=self.name)
+        return [p / total for p in pmf]
 
 
 class Learning(Target):

@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from simulations.estimators.contract import Running
 from simulations.intervals import Interval
+from simulations.intervals.delta import Spread
 
 #: From the least biased to the one that varies least.
 LIMITS = (10_000.0, 1_000.0, 500.0, 100.0, 50.0, 10.0, 5.0, 2.0, 1.0)
@@ -37,13 +38,14 @@ def tuned(
     untuned_interval: Interval | None = None,
     *,
     level: float = 0.95,
+    spread: Spread | None = None,
 ) -> Tuned:
     """The chosen one of some candidates with an interval that allows for the choice.
 
     `untuned_interval` is of `untuned`, at `level`; None: by the delta method, which rewards must not be too
-    rare for.
+    rare for. `spread`: of the chosen one, where its rounds are not independent.
     """
-    of_chosen = around(candidates[chosen], 1.0 - (1.0 - level) / len(candidates))
+    of_chosen = around(candidates[chosen], 1.0 - (1.0 - level) / len(candidates), spread)
     of_untuned = untuned_interval or around(untuned, level)
     return Tuned(
         method=method,
@@ -56,9 +58,10 @@ def tuned(
     )
 
 
-def around(seen: Running, level: float) -> Interval:
+def around(seen: Running, level: float, spread: Spread | None = None) -> Interval:
     """By the delta method; the whole line where nothing is known."""
-    half = -float(ndtri((1.0 - level) / 2.0)) * seen.standard_error
+    normal = -float(ndtri((1.0 - level) / 2.0))
+    half = spread.half_width(level) if spread else normal * seen.standard_error
     if math.isnan(half):
         return Interval(low=-math.inf, high=math.inf, level=level)
     return Interval(low=seen.value - half, high=seen.value + half, level=level)

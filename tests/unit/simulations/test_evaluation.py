@@ -16,6 +16,7 @@ from bandit.types import Action, Features, PolicySettings
 from simulations import evaluate
 from simulations.environments.catalogue import environment
 from simulations.environments.contract import value
+from simulations.evaluation.columns import rounds_of
 from simulations.evaluation.values import Estimate, Report
 from simulations.logs.memory import MemoryLog
 from simulations.logs.rows import Chunk, Log, Logged
@@ -252,6 +253,49 @@ def test_few_subjects_are_not_taken_for_many_rounds(subjects: int) -> None:
     assert len(outcomes) == 1 or subjects >= 10
 
 
+def test_what_is_tuned_is_as_wide_as_its_subjects_demand(rows: list[Logged]) -> None:
+    copies = [row for row in rows[:800] for _ in range(5)]
+    copied = [replace(row, row=at, decision_id=str(at)) for at, row in enumerate(copies)]
+    asked = ["snips", "slope:clipped_ips"]
+    alone = evaluate(log([replace(row, subject=str(row.row)) for row in copied]), "uniform", estimators=asked)
+    together = evaluate(
+        log([replace(row, subject=str(row.row // 5)) for row in copied]), "uniform", estimators=asked
+    )
+    narrow, wide = (
+        (each.high or 0.0) - (each.low or 0.0) for each in (alone.estimates[-1], together.estimates[-1])
+    )
+    assert wide == pytest.approx(5**0.5 * narrow, rel=0.1)
+
+
+@pytest.mark.parametrize("digits", [6, 8])
+def test_rounded_probabilities_are_evaluated_like_exact_ones(digits: int) -> None:
+    rng = np.random.default_rng(1)
+    exact = [
+        Logged(
+            row=at, decision_id=str(at), actions=[Action(action_id=name) for name in "abc"], chosen=chosen,
+            probability=1 / 3, pmf=[1 / 3] * 3, reward=float(rng.random() < 0.3),
+        )
+        for at, chosen in enumerate(rng.integers(3, size=1_000).tolist())
+    ]  # fmt: skip
+    rounded = [replace(row, probability=round(row.probability, digits)) for row in exact]
+    reports = [evaluate(log(each), "fixed:c", estimators=["dr", "mips"]) for each in (exact, rounded)]
+    one, other = ([estimate.value for estimate in report.estimates] for report in reports)
+    assert one == pytest.approx(other, rel=1e-5)
+    assert reports[0].sequence is not None
+    assert reports[1].sequence is not None
+    assert reports[0].verdict.outcome == reports[1].verdict.outcome
+
+
+def test_an_action_that_was_chosen_at_no_probability_still_has_an_embedding() -> None:
+    row = Logged(
+        row=1, decision_id="d", actions=[Action(action_id=name) for name in "ab"], chosen=1,
+        probability=0.5, pmf=[1.0, 0.0], reward=1.0,
+    )  # fmt: skip
+    made = rounds_of([row], [[0.75, 0.25]])
+    assert made.embedding_weight == pytest.approx([0.5])
+    assert made.largest_weight == pytest.approx([0.75])
+
+
 def test_every_estimator_that_a_log_allows(rows: list[Logged]) -> None:
     names = ["dr", "ips", "clipped_ips", "snips", "dm", "clipped_dr", "sndr", "switch_dr", "dros", "sg_ips"]
     more = ["sg_dr", "mrdr", "mips", "balanced_ips", "replay"]
@@ -325,6 +369,20 @@ def test_the_confidence_sequence_narrows_and_ends_around_the_truth(rows: list[Lo
     assert peeks[-1].rounds == ROUNDS
     assert peeks[-1].low < truth < peeks[-1].high
     assert peeks[-1].high - peeks[-1].low < 0.4 * (peeks[5].high - peeks[5].low)
+
+
+@pytest.mark.parametrize("count", [59, 1_000])
+def test_however_a_log_is_cut_the_peeks_are_the_same_few(rows: list[Logged], count: int) -> None:
+    found = [
+        evaluate(
+            MemoryLog(rows[:count], reward_range=(0.0, 1.0), chunk=chunk), f"fixed:{BEST}", estimators=["ips"]
+        ).sequence
+        for chunk in (1, 7, 10_000)
+    ]
+    looked = [[peek.rounds for peek in each.peeks] if each else [] for each in found]
+    assert 50 <= len(looked[0]) <= 60
+    assert looked[0][-1] == count
+    assert looked[0] == looked[1] == looked[2]
 
 
 def test_a_reference_may_be_given_as_an_object(rows: list[Logged]) -> None:

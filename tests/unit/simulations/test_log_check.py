@@ -29,6 +29,7 @@ NAN, INFINITY = float("nan"), float("inf")
         ("probability", None, "probability not a number"),
         ("probability", True, "probability not a number"),
         ("probability", 0.2501, "pmf disagrees with the probability"),
+        ("probability", 0.250002, "pmf disagrees with the probability"),
         ("pmf", [0.5, 0.25, 0.25001], "pmf does not sum to one"),
         ("pmf", [0.75, 0.25], "pmf of another length"),
         ("pmf", [1.25, 0.25, -0.5], "pmf with a value outside [0, 1]"),
@@ -119,3 +120,17 @@ def test_a_reward_outside_the_range_is_a_problem_of_its_row() -> None:
     assert "row 5: expected a reward in [0.0, 1.0], as declared, got 50.0." in chunk.problems[1].message
     (everything,) = chunked(rows, 10)
     assert len(everything.rows) == 5
+
+
+@pytest.mark.parametrize(
+    ("probability", "held", "fits"),
+    [
+        (5e-7, 0.0, False), (5e-7, 5.1e-7, False), (5e-7, 5.04e-7, True), (0.333333, 1 / 3, True),
+        (0.9, 0.9000011, False),
+    ],
+)  # fmt: skip
+def test_a_probability_may_be_rounded_but_not_be_another(probability: float, held: float, fits: bool) -> None:
+    row = msgspec.structs.replace(GOOD, probability=probability, pmf=[1.0 - held, held, 0.0])
+    found = checked(row)
+    assert (found is row) == fits
+    assert fits or (isinstance(found, Problem) and found.cause == "pmf disagrees with the probability")

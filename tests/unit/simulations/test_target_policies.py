@@ -27,6 +27,13 @@ def row(number: int = 1, **fields: Any) -> Logged:
     return Logged(**{**whole, **fields})
 
 
+@pytest.mark.parametrize("pmf", [[0, 0, 1.0000005], [0.2, 0.3, 0.4999995]])
+def test_a_callable_that_rounds_gives_a_distribution(pmf: list[float]) -> None:
+    found = Function("mine", lambda _context, _actions: pmf).distribution(row())
+    assert sum(found) == pytest.approx(1.0, abs=1e-15)
+    assert found == pytest.approx(pmf, rel=1e-6)
+
+
 def test_the_logged_policy_is_what_was_logged() -> None:
     assert TheLogged().distribution(row(pmf=[0.2, 0.5, 0.3])) == [0.2, 0.5, 0.3]
     assert TheLogged().distribution(row()) == [0.0, 0.5, 0.0]
@@ -54,6 +61,16 @@ def test_a_callable_is_a_policy_by_its_own_name() -> None:
     named = target(first, UNIT)
     assert named.name == "first"
     assert named.distribution(row()) == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("given", [None, 3, ["a", "b", "c"]])
+def test_a_callable_that_gives_nonsense_or_fails_is_named_with_its_row(given: Any) -> None:
+    with pytest.raises(
+        InvalidInputError, match="mine: expected 3 probabilities .* for row 9, got TypeError|Val"
+    ):
+        Function("mine", lambda _context, _actions: given).distribution(row(9))
+    with pytest.raises(InvalidInputError, match="for row 9, got KeyError: 'age'"):
+        Function("mine", lambda context, _actions: [context["age"]]).distribution(row(9))
 
 
 def test_a_segment_table_goes_by_its_first_rule_that_fits() -> None:

@@ -14,6 +14,7 @@ from simulations.estimators.contract import Running, run
 from simulations.estimators.dr import DR
 from simulations.estimators.named import estimator
 from simulations.intervals import Interval
+from simulations.intervals.delta import Spread
 from simulations.tuning import LIMITS, Tuned
 from simulations.tuning.pasif import importance_fitting, pasif, squared_errors
 from simulations.tuning.slope import slope
@@ -74,6 +75,23 @@ def test_a_better_interval_of_the_untuned_estimate_is_used() -> None:
     states = run(CANDIDATES, rounds)
     for found in (slope(states, states[0], given), pasif(CANDIDATES, DR(), rounds, given)):
         assert (found.untuned_interval, found.interval) == (given, given)
+
+
+def test_slope_allows_for_what_rounds_of_a_subject_have_in_common() -> None:
+    """What single rounds would tell apart is not told apart by few subjects."""
+    states = run(CANDIDATES, world(5, model=-4.0))
+    alone = slope(states, states[0])
+    spreads = [Spread(20.0 * state.standard_error, 12.0) for state in states]
+    together = slope(states, states[0], alone.untuned_interval, spreads=spreads)
+    before, after = (CANDIDATES.index(each.chosen.estimator) for each in (alone, together))
+    assert after > before
+    around = spreads[after].half_width(1.0 - 0.05 / len(CANDIDATES))
+    assert together.interval.low == pytest.approx(
+        min(together.chosen.value - around, alone.untuned_interval.low)
+    )
+    assert together.interval.high == pytest.approx(
+        max(together.chosen.value + around, alone.untuned_interval.high)
+    )
 
 
 def test_slope_needs_only_states_that_merge() -> None:
