@@ -67,10 +67,13 @@ def ranked(
     replayed: Sequence[Replayed],
     *,
     level: float,
-    reward_range: tuple[float, float],
+    reward_range: tuple[float, float] | None,
     excluded: int = 0,
 ) -> Ranking:
-    """Judge each candidate against the reference, and all that can be judged against the best of them."""
+    """Judge each candidate against the reference, and all that can be judged against the best of them.
+
+    `reward_range`: as declared; None where only what was seen is known.
+    """
     value_level = joint_level(_scores([each.value for each in replayed]), level)
     difference_level = joint_level(_scores([each.difference for each in replayed]), level)
     judged = [
@@ -98,7 +101,7 @@ def _judged(
     replayed: Replayed,
     levels: tuple[float, float],
     level: float,
-    reward_range: tuple[float, float],
+    reward_range: tuple[float, float] | None,
     excluded: int,
 ) -> _Judged:
     diagnosis = replayed.diagnosis

@@ -115,7 +115,7 @@ def sweep(
             tried,
             replayed,
             level=level,
-            reward_range=replay.reward_range,
+            reward_range=log.reward_range,
             excluded=sum(scan.unusable.values()),
         )
     first = replayed[0]

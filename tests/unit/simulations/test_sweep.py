@@ -158,6 +158,16 @@ def test_what_the_log_cannot_judge_comes_last_without_a_rank(rows: list[Logged])
     assert 'role="alert"' in to_html(alone)
 
 
+def test_what_was_seen_of_rewards_widens_no_interval(rows: list[Logged]) -> None:
+    """One action is never logged: by how much `uniform` may be off, only a declared range says."""
+    some = [replace(row, pmf=[0.0, 0.25, 0.25, 0.25, 0.25], probability=0.25) for row in rows if row.chosen]
+    (seen,) = sweep(MemoryLog(some), ["uniform"], workers=1).candidates
+    (declared,) = sweep(MemoryLog(some, reward_range=(0.0, 1.0)), ["uniform"], workers=1).candidates
+    assert seen.verdict.outcome == "insufficient support"
+    assert any("no lowest and highest reward is given" in reason for reason in seen.verdict.reasons)
+    assert declared.value.low != seen.value.low
+
+
 def test_the_reference_may_be_a_candidate_too(log: MemoryLog) -> None:
     found = sweep(log, ["uniform", "fixed:deal-of-the-day"], against="uniform", workers=1)
     itself = next(each for each in found.candidates if each.name == "uniform")
