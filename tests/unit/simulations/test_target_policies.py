@@ -65,9 +65,7 @@ def test_a_callable_is_a_policy_by_its_own_name() -> None:
 
 @pytest.mark.parametrize("given", [None, 3, ["a", "b", "c"]])
 def test_a_callable_that_gives_nonsense_or_fails_is_named_with_its_row(given: Any) -> None:
-    with pytest.raises(
-        InvalidInputError, match=r"for row 9, got (TypeError|ValueError)"
-    ):
+    with pytest.raises(InvalidInputError, match=r"for row 9, got (TypeError|ValueError)"):
         Function("mine", lambda _context, _actions: given).distribution(row(9))
     with pytest.raises(InvalidInputError, match="for row 9, got KeyError: 'age'"):
         Function("mine", lambda context, _actions: [context["age"]]).distribution(row(9))
