@@ -33,7 +33,8 @@ Policies = Annotated[
     list[str] | None,
     typer.Option(
         "--policy",
-        help="uniform, default, fixed:ACTION_ID, or a JSON file with a bandit's policy; may be repeated. "
+        help="uniform, default, fixed:ACTION_ID, FILE.json with a bandit's policy, FILE.csv, "
+        "MODULE:FUNCTION, the last two as `evaluate` takes them; may be repeated. "
         "Default: uniform and default.",
         show_default=False,
     ),

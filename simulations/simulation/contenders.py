@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +11,10 @@ import msgspec
 from bandit import vw
 from bandit.errors import InvalidInputError
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
-from bandit.types import PolicySettings
+from bandit.types import Action, Features, PolicySettings
+from simulations.logs.rows import Logged
+from simulations.policies import named
+from simulations.policies.targets import Target
 
 FIXED = "fixed:"
 
@@ -24,7 +28,7 @@ class Contender(NamedTuple):
 
 
 def contender(text: str) -> Contender:
-    """`uniform`, `default`, `fixed:ACTION_ID`, or the path of a JSON file with a policy.
+    """`uniform`, `default`, `fixed:ACTION_ID`, a JSON file with a policy, a segment table, MODULE:FUNCTION.
 
     The file holds the policy of a bandit's configuration, or a whole configuration, of which the policy is
     taken: everything else is the environment's.
@@ -41,12 +45,37 @@ def contender(text: str) -> Contender:
         return Contender(text, PolicySettings())
     if text.startswith(FIXED):
         return Contender(text, FixedPolicy(text.removeprefix(FIXED)))
-    if not text.endswith(".json"):
+    if text.endswith(".json"):
+        return Contender(Path(text).stem, _settings(Path(text)))
+    module, _, function = text.partition(":")
+    if not text.endswith(".csv") and (not function or module == "model"):
         raise InvalidInputError(
-            f"policy: expected uniform, default, fixed:ACTION_ID or a .json file, got {text!r}.",
+            "policy: expected uniform, default, fixed:ACTION_ID, a .json or .csv file or MODULE:FUNCTION, "
+            f"got {text!r}.",
             target="policy",
         )
-    return Contender(Path(text).stem, _settings(Path(text)))
+    found = named.target(text, (0.0, 1.0))
+    return Contender(found.name, _Asked(found))
+
+
+class _Asked:
+    """A policy of those that are evaluated, which does not learn, as one that decides."""
+
+    def __init__(self, target: Target) -> None:
+        self._target = target
+
+    def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:
+        """See `bandit.policy.Policy`."""
+        row = Logged(
+            row=0,
+            decision_id="",
+            context=context,
+            actions=list(actions),
+            chosen=0,
+            probability=1.0,
+            reward=0.0,
+        )
+        return list(self._target.distribution(row))
 
 
 def _settings(path: Path) -> PolicySettings:

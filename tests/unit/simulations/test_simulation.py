@@ -249,7 +249,10 @@ def test_data_end_where_they_end() -> None:
         (["fixed:nothing"], r"expected one of the actions deal-of-the-day.*got 'nothing', .* never offered"),
         (["default", "default"], "different names"),
         ([], "one or more"),
-        (["best"], "expected uniform, default, fixed:ACTION_ID or a .json file, got 'best'"),
+        (
+            ["best"],
+            "expected uniform, default, fixed:ACTION_ID, a .json or .csv file or MODULE:FUNCTION, got 'best'",
+        ),
     ],
 )
 def test_policies_that_are_none_are_refused(policies: list[str], message: str) -> None:
@@ -304,3 +307,16 @@ def test_a_page_is_whole_and_escapes_names(found: Simulation) -> None:
     assert "fixed:gift-guide" in shown
     for outside in ("<script", "<link", "src=", "@import"):
         assert outside not in shown
+
+
+def test_a_segment_table_and_a_function_are_simulated_as_they_are_evaluated(tmp_path: Path) -> None:
+    table = tmp_path / "by_landing.csv"
+    table.write_text("visit.landing,action\nsale,deal-of-the-day\n,bestsellers\n")
+    odd = "tests.unit.simulations.varied_log:odd_preference"
+    found = simulate(Personas(), [str(table), odd], rounds=200, seeds=1, workers=2)
+    assert [(one.policy, one.fallbacks) for one in found.summaries] == [("by_landing", 0), (odd, 0)]
+    policy = contender(str(table)).policy
+    assert not isinstance(policy, PolicySettings)
+    actions = [Action(action_id=name) for name in ("bestsellers", "deal-of-the-day")]
+    assert policy.distribution({"visit": {"landing": "sale"}}, actions) == [0.0, 1.0]
+    assert policy.distribution({"visit": {"landing": "gifts"}}, actions) == [1.0, 0.0]
