@@ -29,6 +29,8 @@ FEWEST_SUBJECTS = 10.0
 FEW_SUBJECTS = 40.0
 #: A generalized Pareto tail of shape 1 has no mean, so no sample is large enough.
 NO_MEAN = 1.0
+#: Smaller differences, as shares of the rewards' range, are rounding.
+_ROUNDING = 1e-9
 #: More of the value on ten rounds is a warning.
 TOP_TEN = 0.5
 #: Rows left out beyond this share are a warning.
@@ -97,7 +99,11 @@ def judge(
         return _refused(refusals, warnings, level)
     if mass:
         warnings.append(f"{_unsupported(mass, reach)} The interval was widened by it.")
-    return _decided(difference.low - reach, difference.high + reach, warnings, level)
+    low, high = difference.low - reach, difference.high + reach
+    least = _ROUNDING * (reward_range[1] - reward_range[0] if reward_range else 1.0)
+    if abs(low) < least and abs(high) < least:  # two policies that agree differ by rounding
+        low = high = 0.0
+    return _decided(low, high, warnings, level)
 
 
 def _refusals(found: Diagnosis) -> Iterator[str]:

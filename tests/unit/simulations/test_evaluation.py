@@ -455,3 +455,13 @@ def test_rewards_outside_the_declared_range_are_refused_or_counted(rows: list[Lo
     with pytest.raises(InvalidInputError, match=r"reward outside the range: 1 row: 7\."):
         evaluate(log(spent), "uniform")
     assert evaluate(log(spent), "uniform", exclude=True).excluded == {"reward outside the range": 1}
+
+
+def test_what_rounding_leaves_of_equal_rewards_is_no_difference(rows: list[Logged]) -> None:
+    skewed = logged(WORLD, _Skewed(), rounds=1_000, seed=8)
+    equal = MemoryLog([replace(row, reward=0.001) for row in skewed], reward_range=(0.0, 0.002))
+    report = evaluate(equal, "uniform")
+    assert report.estimates[0].value == pytest.approx(0.001)
+    assert report.verdict.outcome in ("no difference shown", "insufficient support")
+    uniform_log = MemoryLog([replace(row, reward=0.001) for row in rows], reward_range=(0.0, 0.002))
+    assert evaluate(uniform_log, f"fixed:{BEST}").verdict.outcome == "no difference shown"

@@ -251,7 +251,7 @@ def test_data_end_where_they_end() -> None:
         ([], "one or more"),
         (
             ["best"],
-            "expected uniform, default, fixed:ACTION_ID, a .json or .csv file or MODULE:FUNCTION, 'best'",
+            "expected uniform, default, fixed:ACTION_ID, a .json or .csv file or MODULE:FUNCTION, got 'best'",
         ),
     ],
 )
