@@ -68,7 +68,7 @@ def test_a_policy_and_data_from_files(tmp_path: Path) -> None:
     [
         (["mars"], "expected one of personas, drift"),
         (["nowhere.csv"], "expected a readable CSV"),
-        (["--policy", "best"], "expected uniform, default, fixed:ACTION_ID or a .json file"),
+        (["--policy", "best"], "expected uniform, default, fixed:ACTION_ID, a .json or .csv file"),
         (["--plot", "plot.gif"], "expected a plot ending in .svg, .png, .pdf"),
         (["--json", "no/such/folder.json"], "expected a folder to write"),
     ],
