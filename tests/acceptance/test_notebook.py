@@ -116,7 +116,7 @@ def test_a_report_shows_itself(cells: dict[str, Any]) -> None:
 
 def test_the_sequence_holds_at_every_look_and_is_wider(cells: dict[str, Any]) -> None:
     first, once, then, shown_after = printed(cells["sequence"]).splitlines()
-    assert first.endswith("inside at each of 61 looks: True")
+    assert first.endswith("inside at each of 60 looks: True")
     (low, high), (first_low, last_high) = numbers(once), numbers(then)
     assert first_low < low < high < last_high
     assert 0 < numbers(shown_after)[0] < 2_000
