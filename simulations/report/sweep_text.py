@@ -61,9 +61,7 @@ def _table(found: Sweep) -> Table:
 def _cell(estimate: Estimate, digits: int, look: str) -> Text:
     said = figure(estimate.value, digits)
     said += f"\n{figure(estimate.low, digits)} to {figure(estimate.high, digits)}"
-    cell = _text(f"({said})" if look else said, look, lines=True)
-    cell.no_wrap = True
-    return cell
+    return _text(f"({said})" if look else said, look, lines=True)
 
 
 def _text(words: str, style: str = "", *, lines: bool = False) -> Text:
