@@ -15,6 +15,7 @@ from rich.table import Table
 from bandit.errors import SetupError
 from bandit.settings import Settings
 from cli.errors import clean_exit, laboratory
+from cli.lab_options import check_places, write
 
 if TYPE_CHECKING:
     from simulations.environments.contract import Environment
@@ -80,7 +81,8 @@ def simulate(
         if listed:
             _list(console)
             return
-        _check_places(json, plot, html)
+        check_places(json, plot, html)
+        _check_plot(plot)
         world = catalogue.environment(env, Settings(), label=label)
         found = _simulated(world, policy or ("uniform", "default"), rounds, seeds, workers)
         console.print(_table(found))
@@ -103,19 +105,14 @@ def _simulated(
 def _save(found: Simulation, json: Path | None, plot: Path | None, html: Path | None) -> None:
     from simulations.simulation import page, regret_plot
 
-    if json is not None:
-        _write(json, msgspec.json.encode(found))
+    write(json, msgspec.json.encode(found))
     if plot is not None:
         regret_plot.save(found, plot)
     if html is not None:
         page.save_page(found, html)
 
 
-def _check_places(json: Path | None, plot: Path | None, html: Path | None) -> None:
-    """Before minutes are spent on what could not be written then."""
-    for path in (json, plot, html):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise SetupError(f"expected a folder to write {path} to, got none at {path.absolute().parent}.")
+def _check_plot(plot: Path | None) -> None:
     if plot is not None and plot.suffix not in PLOTS:
         raise SetupError(f"expected a plot ending in {', '.join(PLOTS)}, got {plot}.")
 
@@ -133,13 +130,6 @@ def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except OSError as error:
-        raise SetupError(f"expected to write the results to {path}, got {error}.") from error
 
 
 def _table(found: Simulation) -> Table:

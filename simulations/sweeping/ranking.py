@@ -145,14 +145,14 @@ def _ranked(judged: _Judged, rank: int | None, standing: Standing | None, best_o
     ahead = None
     if standing is not None and math.isfinite(best_other):
         between = Interval(low=standing.low, high=standing.high, method="best of the others")
-        ahead = _estimate(replayed.value, replayed.value.running.value - best_other, between, "")
+        ahead = estimate(replayed.value, replayed.value.running.value - best_other, between)
     difference = msgspec.structs.replace(judged.difference, low=low, high=high)
     return Ranked(
         rank=rank,
         name=judged.candidate.name,
         settings=settings if isinstance(settings, PolicySettings) else None,
-        value=_estimate(replayed.value, replayed.value.running.value, judged.value, refused),
-        difference=_estimate(replayed.difference, replayed.difference.running.value, difference, refused),
+        value=estimate(replayed.value, replayed.value.running.value, judged.value, refused),
+        difference=estimate(replayed.difference, replayed.difference.running.value, difference, refused),
         against_best=ahead,
         may_be_best=standing is not None and standing.may_be_best,
         verdict=judged.verdict,
@@ -162,7 +162,8 @@ def _ranked(judged: _Judged, rank: int | None, standing: Standing | None, best_o
     )
 
 
-def _estimate(estimated: Estimated, value: float, found: Interval, warning: str) -> Estimate:
+def estimate(estimated: Estimated, value: float, found: Interval, warning: str = "") -> Estimate:
+    """What a report says of a value with this interval."""
     estimator = estimated.running.estimator
     return Estimate(
         estimator=estimator.first.name if isinstance(estimator, Difference) else estimator.name,

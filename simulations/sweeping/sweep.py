@@ -25,7 +25,7 @@ from simulations.logs.total import Distributed, total
 from simulations.policies.targets import Target
 from simulations.processes import run_all
 from simulations.sweeping.candidates import Candidate, built_in, candidate
-from simulations.sweeping.ranking import Ranked, ranked
+from simulations.sweeping.ranking import Ranked, estimate, ranked
 from simulations.sweeping.replay import Replay, Replayed
 
 #: What is done, how many rows of it so far, and of how many; None: that is not known yet.
@@ -124,7 +124,9 @@ def sweep(
         sentence=_said(ranking.candidates, replay.against.name),
         log=log.name,
         reference=replay.against.name,
-        reference_value=_reference(first, level),
+        reference_value=estimate(
+            first.reference, first.reference.running.value, first.reference.interval(level)
+        ),
         level=level,
         value_level=ranking.value_level,
         difference_level=ranking.difference_level,
@@ -213,19 +215,6 @@ def _checked(tried: list[Candidate]) -> list[Candidate]:
             target="candidates",
         )
     return tried
-
-
-def _reference(replayed: Replayed, level: float) -> Estimate:
-    reference = replayed.reference
-    found = reference.interval(level)
-    return Estimate(
-        estimator=reference.running.estimator.name,
-        value=reference.running.value,
-        standard_error=reference.standard_error,
-        low=found.low,
-        high=found.high,
-        method=found.method,
-    )
 
 
 def _said(candidates: Sequence[Ranked], reference: str) -> str:
