@@ -395,7 +395,7 @@ def recomputed(serving: Serving, logged: Decision) -> Decision:
     """The decision made again as it was served then; it equals the logged one, activation aside."""
     if logged.mode == "fallback":
         serving = Serving(serving.bandit, None, serving.model_version)
-    return decide.choose(serving, logged.asked, logged.decision_id, logged.decided_at)
+    return decide.choose(serving, logged.asked, logged.decision_id, logged.decided_at, logged.seen)
 
 
 def _difference(serving: Serving, logged: Decision) -> Difference | None:

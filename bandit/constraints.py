@@ -1,20 +1,23 @@
-"""What may be chosen at all, and how a distribution is reshaped before the draw. Pure: pmf -> pmf."""
+"""What may be chosen at all: switched on, not excluded, in time, fitting the context, not shown too often."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from bandit.errors import InvalidInputError
-from bandit.types import Action
+from bandit.steering import Seen
+from bandit.types import Action, BanditConfig, DecisionInput
 
 
-def eligible(actions: Sequence[Action], excluded: Sequence[str]) -> list[int]:
-    """Positions of the enabled actions that this request does not exclude, in their order.
+def allowed(config: BanditConfig, actions: Sequence[Action], excluded: Sequence[str]) -> list[int]:
+    """Positions of the enabled actions that are neither killed nor excluded by this request, in their order.
 
     Raises:
         InvalidInputError: an excluded action does not exist, or nothing is left to choose.
 
-    >>> eligible([Action(action_id="a"), Action(action_id="b")], ["a"])
+    >>> actions = [Action(action_id="a"), Action(action_id="b")]
+    >>> allowed(BanditConfig(actions=actions), actions, ["a"])
     [1]
     """
     if excluded:
@@ -25,9 +28,13 @@ def eligible(actions: Sequence[Action], excluded: Sequence[str]) -> list[int]:
                     f"excluded_actions[{index}]: expected one of the offered actions, got {action_id!r}.",
                     target=f"excluded_actions[{index}]",
                 )
-    if excluded:
-        barred = set(excluded)
-        left = [i for i, action in enumerate(actions) if action.enabled and action.action_id not in barred]
+    if excluded or config.killed_actions or config.killed_segments:
+        barred, segments = {*excluded, *config.killed_actions}, set(config.killed_segments)
+        left = [
+            i
+            for i, action in enumerate(actions)
+            if action.enabled and action.action_id not in barred and action.segment not in segments
+        ]
     else:
         left = [i for i, action in enumerate(actions) if action.enabled]
     if not left:
@@ -37,6 +44,23 @@ def eligible(actions: Sequence[Action], excluded: Sequence[str]) -> list[int]:
             target="excluded_actions",
         )
     return left
+
+
+def eligible(
+    config: BanditConfig,
+    actions: Sequence[Action],
+    asked: DecisionInput,
+    decided_at: datetime,
+    seen: Seen | None,
+) -> list[int]:
+    """Positions of the actions that may be chosen for this context now, in their order.
+
+    Where constraints leave nothing, it is the baseline.
+
+    Raises:
+        InvalidInputError: nothing is left, and the baseline is not among the actions.
+    """
+    return allowed(config, actions, asked.excluded_actions)
 
 
 def baseline_index(actions: Sequence[Action], baseline_action: str | None) -> int:

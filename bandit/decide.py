@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 import structlog
 
-from bandit import constraints, features, metrics, sampling
+from bandit import constraints, features, metrics, sampling, shares
 from bandit.db import decisions
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import AWAY, Connection, Database
@@ -29,7 +29,9 @@ from bandit.errors import (
 )
 from bandit.policy import FixedPolicy, Policy
 from bandit.serving import Serving
-from bandit.types import Action, Bandit, Decision, DecisionInput, LoggedChoice, ServedMode
+from bandit.shares import Shaped
+from bandit.steering import Seen
+from bandit.types import Action, Bandit, BanditConfig, Decision, DecisionInput, LoggedChoice, ServedMode
 
 _log = structlog.get_logger()
 #: The most decisions that one commit carries.
@@ -63,28 +65,40 @@ class Served(Protocol):
         ...
 
 
-def choose(serving: Served, asked: DecisionInput, decision_id: str, decided_at: datetime) -> Decision:
+def choose(
+    serving: Served,
+    asked: DecisionInput,
+    decision_id: str,
+    decided_at: datetime,
+    seen: Seen | None = None,
+) -> Decision:
     """The decision that this bandit and this model make; the same arguments always give the same one.
+
+    `seen`: what the subject was shown before, as `exposures.seen` gives it.
 
     Raises:
         InvalidInputError: nothing can be chosen from what was asked.
     """
     config = serving.bandit.config
     everything = asked.actions or config.actions
-    positions = constraints.eligible(everything, asked.excluded_actions)
-    offered = everything if len(positions) == len(everything) else [everything[i] for i in positions]
     draw = sampling.uniform(serving.bandit.salt, decision_id)
-    mode: ServedMode = config.mode
-    if mode == "logging_only" and asked.logged_choice is not None:
+    mode: ServedMode = "paused" if config.paused else config.mode
+    unboosted: list[float] | None = None
+    if asked.logged_choice is not None:
+        mode = _recording(config)
+        positions = constraints.allowed(config, everything, asked.excluded_actions)
+        offered = _at(everything, positions)
         pmf = _logged(asked.logged_choice, offered)
         chosen = pmf.index(asked.logged_choice.probability)
     else:
-        if asked.logged_choice is not None:
-            raise InvalidInputError(
-                f"logged_choice: expected only in mode logging_only, but the bandit is in mode {mode}.",
-                target="logged_choice",
-            )
-        pmf, mode = _distribution(serving, asked, offered)
+        positions = constraints.eligible(config, everything, asked, decided_at, seen)
+        offered = _at(everything, positions)
+        found = _shaped(serving, asked, offered, decided_at, seen) if mode == "online" else None
+        if found is not None:
+            pmf, unboosted = found
+        else:
+            mode = "fallback" if mode == "online" else mode
+            pmf = FixedPolicy(config.baseline_action).distribution(asked.context, offered)
         chosen = sampling.draw(pmf, draw)
     return Decision(
         decision_id=decision_id,
@@ -99,26 +113,39 @@ def choose(serving: Served, asked: DecisionInput, decision_id: str, decided_at: 
         model_version=serving.model_version,
         config_version=serving.bandit.config_version,
         mode=mode,
+        seen=seen,
+        unboosted=unboosted,
     )
 
 
-def _distribution(
-    serving: Served, asked: DecisionInput, offered: Sequence[Action]
-) -> tuple[list[float], ServedMode]:
-    config = serving.bandit.config
-    baseline: Policy = FixedPolicy(config.baseline_action)
-    if config.mode != "online":
-        return baseline.distribution(asked.context, offered), config.mode
+def _recording(config: BanditConfig) -> ServedMode:
+    if config.mode != "logging_only":
+        raise InvalidInputError(
+            f"logged_choice: expected only in mode logging_only, but the bandit is in mode {config.mode}.",
+            target="logged_choice",
+        )
+    return "logging_only"
+
+
+def _at(everything: list[Action], positions: list[int]) -> list[Action]:
+    return everything if len(positions) == len(everything) else [everything[i] for i in positions]
+
+
+def _shaped(
+    serving: Served, asked: DecisionInput, offered: Sequence[Action], decided_at: datetime, seen: Seen | None
+) -> Shaped | None:
+    """What the policy's distribution becomes; None: there is no model that works."""
     try:
         if serving.policy is None:
             raise ModelRefusedError("expected a model, got none that could be loaded.")
-        return serving.policy.distribution(asked.context, offered), "online"
+        pmf = serving.policy.distribution(asked.context, offered)
+        return shares.shaped(serving.bandit.config, offered, pmf, asked.context, decided_at, seen)
     except Exception as error:  # a failed model, however it fails, never fails a decision
         _log.error(
             "model failed, baseline served", bandit_key=serving.bandit.bandit_key,
             model_version=serving.model_version, error=str(error),
         )  # fmt: skip
-        return baseline.distribution(asked.context, offered), "fallback"
+        return None
 
 
 def _logged(choice: LoggedChoice, offered: Sequence[Action]) -> list[float]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: What `exposition` gives.
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
-_MODES = ("online", "apprentice", "logging_only", "fallback")
+_MODES = ("online", "apprentice", "logging_only", "paused", "fallback")
 _STATUSES = ("accepted", "duplicate", "orphan")
 _COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
 _FRESHNESS_SECONDS = (

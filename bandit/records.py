@@ -11,6 +11,7 @@ import msgspec
 
 from bandit import features, rewards
 from bandit.errors import InvalidInputError
+from bandit.steering import Seen
 from bandit.types import (
     Action,
     BanditConfig,
@@ -94,6 +95,10 @@ class Record(Value, frozen=True, kw_only=True):
     deferred: bool
     activated_at: datetime | None
     logged_choice: LoggedChoice | None
+    #: The distribution as it would have been without boosts; None: there were none.
+    unboosted: list[float] | None
+    #: What its subject was shown before, where that was taken into account.
+    seen: Seen | None
     #: What was learned, by the definition of configuration `settled_by`, from so many events.
     settled_reward: float
     settled_by: int
@@ -110,7 +115,8 @@ COLUMNS = {
     "actions": "json", "chosen": "int2", "probability": "float8", "pmf": "float8[]", "reward": "float8",
     "mode": "text", "model_version": "int4", "config_version": "int4", "draw": "float8",
     "positions": "int2[]", "requested_actions": "json", "excluded_actions": "text[]", "deferred": "bool",
-    "activated_at": "timestamptz", "logged_choice": "json", "settled_reward": "float8", "settled_by": "int4",
+    "activated_at": "timestamptz", "logged_choice": "json", "unboosted": "float8[]",
+    "seen": "json", "settled_reward": "float8", "settled_by": "int4",
     "settled_events": "int4", "due_at": "timestamptz", "settled_at": "timestamptz", "events": "json",
 }  # fmt: skip
 _JSON = [name for name, kind in COLUMNS.items() if kind == "json"]
@@ -160,6 +166,8 @@ def record(
         deferred=asked.deferred,
         activated_at=decision.activated_at,
         logged_choice=asked.logged_choice,
+        unboosted=decision.unboosted,
+        seen=decision.seen,
         settled_reward=settled.reward,
         settled_by=settled.config_version,
         settled_events=settled_events,
@@ -192,6 +200,8 @@ def decision(record: Record, bandit_key: str) -> Decision:
         model_version=record.model_version,
         config_version=record.config_version,
         mode=record.mode,
+        unboosted=record.unboosted,
+        seen=record.seen,
         activated_at=record.activated_at,
     )
 

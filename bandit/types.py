@@ -13,28 +13,21 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-Identifier = Annotated[str, Meta(min_length=1, max_length=256)]
-BanditKey = Annotated[
-    str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}(?!\n)$",
-        description="Letters, digits, '_', '.', '-'; 128 at most.",
-    ),
-]
-#: Nested JSON of strings, numbers, booleans and lists of strings; checked by `features.check`.
-Features = dict[str, Any]
+from bandit import steering
+from bandit.base import MAX_ACTIONS as MAX_ACTIONS
+from bandit.base import BanditKey as BanditKey
+from bandit.base import Bounded as Bounded
+from bandit.base import Features as Features
+from bandit.base import Identifier as Identifier
+from bandit.base import Positive as Positive
+from bandit.base import Time as Time
+from bandit.base import Unit as Unit
+from bandit.base import Value as Value
+
 Mode = Literal["online", "apprentice", "logging_only"]
-ServedMode = Literal["online", "apprentice", "logging_only", "fallback"]
+#: paused, fallback: the baseline, with probability 1; its owner paused the bandit, or no model works.
+ServedMode = Literal["online", "apprentice", "logging_only", "paused", "fallback"]
 Aggregation = Literal["sum", "first", "last", "max", "min", "mean"]
-Unit = Annotated[float, Meta(ge=0.0, le=1.0)]
-Positive = Annotated[float, Meta(gt=0.0, le=1e6)]
-Bounded = Annotated[float, Meta(ge=-1e6, le=1e6)]
-
-MAX_ACTIONS = 1_000
-
-
-class Value(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all values: immutable, keyword-only, closed to unknown fields."""
 
 
 class Action(Value, frozen=True, kw_only=True, dict=True):
@@ -53,6 +46,8 @@ class Action(Value, frozen=True, kw_only=True, dict=True):
     payload: Any = None
     #: Disabled actions are never offered.
     enabled: bool = True
+    #: When it came to a catalogue that was there before; the service says so.
+    added_at: Time | None = None
 
 
 # --- policy settings -------------------------------------------------------------------------------------
@@ -173,6 +168,20 @@ class BanditConfig(Value, frozen=True, kw_only=True):
     #: How a changed policy, learned as a candidate beside the live one, goes live: by hand, or automatically
     #: once the lower end of the interval of (candidate - live) is above zero.
     promotion: Literal["manual", "automatic"] = "manual"
+    #: While it is paused, the baseline is served with probability 1; what was decided is learned on.
+    paused: bool = False
+    #: Never served, whoever brings them: ids of actions, and segments.
+    killed_actions: steering.Names = []
+    killed_segments: steering.Names = []
+    constraints: Annotated[list[steering.Constraint], Meta(max_length=200)] = []
+    #: What the business wants more or less of than the policy.
+    boosts: Annotated[list[steering.Boost], Meta(max_length=100)] = []
+    novelty: steering.Novelty | None = None
+    newcomers: steering.Newcomers = steering.Newcomers()
+    #: What all offered actions have together at least, each alike, so that none is ever out of sight.
+    exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] = 0.01
+    time_zone: steering.TimeZone = steering.TimeZone()
+    alerts: steering.AlertBounds = steering.AlertBounds()
 
 
 class Candidate(Value, frozen=True, kw_only=True):
@@ -250,6 +259,10 @@ class Decision(Value, frozen=True, kw_only=True):
     model_version: int
     config_version: int
     mode: ServedMode
+    #: What its subject was shown before, where that was taken into account.
+    seen: steering.Seen | None = None
+    #: One probability per offered action as they would have been without boosts; None: there were none.
+    unboosted: list[float] | None = None
     activated_at: datetime | None = None
 
     @property

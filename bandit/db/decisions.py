@@ -17,12 +17,14 @@ from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
 from bandit.db.seals import seal
 from bandit.errors import NotFoundError
+from bandit.steering import Seen
 from bandit.types import Action, BanditConfig, Decision, DecisionInput, LoggedChoice, Value
 
 #: The two bits 10 before the last two of a digit.
 _VARIANTS = {digit: "89ab"[int(digit, 16) % 4] for digit in "0123456789abcdef"}
 _decode_actions = msgspec.json.Decoder(list[Action]).decode
 _decode_choice = msgspec.json.Decoder(LoggedChoice).decode
+_decode_seen = msgspec.json.Decoder(Seen).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -45,10 +47,12 @@ class _Row(msgspec.Struct, gc=False):
     model_version: int
     config_version: int
     mode: str
+    unboosted: list[float] | None
+    seen: Any
 
 
 _SEALED = _Row.__struct_fields__
-_AS_JSON = ("context", "actions", "logged_choice")
+_AS_JSON = ("context", "actions", "logged_choice", "seen")
 _COLUMNS = ", ".join([*_SEALED, "seal"])
 #: One statement writes a whole group, from one parameter: each round trip, and each value that the driver
 #: encodes by itself, costs the process that decides (docs/performance.md).
@@ -56,7 +60,8 @@ _INSERT = f"""
     WITH given AS (SELECT * FROM json_to_recordset($1) AS given (
         decision_id text, decided_at timestamptz, bandit_key text, subject text, context json, actions json,
         excluded_actions text[], deferred boolean, logged_choice json, positions smallint[], pmf float8[],
-        chosen smallint, draw float8, model_version int, config_version int, mode text, seal bigint,
+        chosen smallint, draw float8, model_version int, config_version int, mode text,
+        unboosted float8[], seen json, seal bigint,
         reward_wait float8)
     ), waiting AS (
         INSERT INTO unsettled (decision_id, bandit_key, decided_at, due_at)
@@ -206,6 +211,8 @@ def _row(decision: Decision) -> _Row:
         decision.model_version,
         decision.config_version,
         decision.mode,
+        decision.unboosted,
+        decision.seen,
     )
 
 
@@ -292,5 +299,7 @@ def from_row(row: Any, config: BanditConfig) -> Decision:
         model_version=row["model_version"],
         config_version=row["config_version"],
         mode=row["mode"],
+        unboosted=row["unboosted"],
+        seen=None if row["seen"] is None else _decode_seen(row["seen"]),
         activated_at=row["activated_at"],
     )

@@ -285,7 +285,7 @@ _LOG = """
     FROM training_log t
     LEFT JOIN LATERAL (
         SELECT activated_at, subject, context, actions, excluded_actions, deferred, logged_choice, positions,
-               pmf, chosen, draw, model_version, config_version, mode
+               pmf, chosen, draw, model_version, config_version, mode, unboosted, seen
         FROM decisions WHERE decision_id = t.decision_id AND decided_at = t.decided_at OFFSET 0
     ) AS d ON true
     LEFT JOIN reward_revisions r ON r.bandit_key = t.bandit_key AND r.branch = $4 AND r.seq = t.seq

@@ -1,11 +1,11 @@
 """Bandits, decisions, rewards, the training log, branches and models.
 
-Revision ID: 0001_at_speed
+Revision ID: 0001_steered
 """
 
 from alembic import op
 
-revision = "0001_at_speed"
+revision = "0001_steered"
 down_revision = None
 
 _TABLES = (
@@ -53,9 +53,14 @@ _TABLES = (
         logged_choice     json,
         positions         smallint[],
         pmf               float8[] NOT NULL,
+        unboosted         float8[],
+        seen              json,
         PRIMARY KEY (decision_id, decided_at)
     ) PARTITION BY RANGE (decided_at)
     """,
+    # What a subject was shown lately, for bandits that limit it.
+    "CREATE INDEX decisions_by_subject ON decisions (subject, bandit_key, decided_at)"
+    " WHERE subject IS NOT NULL",
     # By which an archiver sees, in no time, whether somebody activated a decision of an old day just now.
     "CREATE INDEX decisions_activated ON decisions (activated_at) WHERE activated_at IS NOT NULL",
     # Where no partition was made in time: nothing may be lost.
@@ -188,6 +193,36 @@ _TABLES = (
     )
     """,
     "CREATE INDEX model_versions_by_branch ON model_versions (bandit_key, branch, model_version)",
+    # Who changed what and why; only ever added to.
+    """
+    CREATE TABLE audit_log (
+        entry           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        bandit_key      text NOT NULL REFERENCES bandits,
+        changed_at      timestamptz NOT NULL DEFAULT now(),
+        who             text NOT NULL,
+        what            text NOT NULL,
+        why             text NOT NULL,
+        config_version  int NOT NULL,
+        details         json NOT NULL
+    )
+    """,
+    "CREATE INDEX audit_log_by_bandit ON audit_log (bandit_key, entry)",
+    # What owners should look at: raised, and cleared once it is over.
+    """
+    CREATE TABLE alerts (
+        alert       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        bandit_key  text NOT NULL REFERENCES bandits,
+        kind        text NOT NULL,
+        target      text NOT NULL,
+        value       float8 NOT NULL,
+        bound       float8 NOT NULL,
+        seq         bigint NOT NULL,
+        raised_at   timestamptz NOT NULL DEFAULT now(),
+        cleared_at  timestamptz
+    )
+    """,
+    "CREATE UNIQUE INDEX alerts_open ON alerts (bandit_key, kind, target) WHERE cleared_at IS NULL",
+    "CREATE INDEX alerts_by_bandit ON alerts (bandit_key, alert)",
     # What was taken out of the database and stands in files now.
     """
     CREATE TABLE archived_days (
@@ -212,7 +247,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "archived_days model_versions predictions reward_revisions model_branches training_log "
-        "reward_signals reward_events unsettled decision_claims decisions bandit_configs bandits"
+        "alerts audit_log archived_days model_versions predictions reward_revisions model_branches "
+        "training_log reward_signals reward_events unsettled decision_claims decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")
