@@ -13,6 +13,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api.schemas import (
     Activation,
+    AlertList,
     AuditAnswer,
     BanditAnswer,
     BanditCreate,
@@ -49,7 +50,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 _WIRE = [
     BanditCreate, BanditPatch, BanditAnswer, BanditList,
     DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
-    AuditAnswer, ModelList,
+    AuditAnswer, ModelList, AlertList,
     RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
 ]  # fmt: skip
 

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
+from bandit.alerts import Alerts, sentence
 from bandit.audit import Difference
 from bandit.catalogue import Overview
 from bandit.feedback import Receipt
+from bandit.steering import Alert
 from bandit.types import (
     Action,
     Bandit,
@@ -132,6 +134,24 @@ class ModelList(Value, frozen=True, kw_only=True):
     branches: list[BranchAnswer]
     models: list[ModelAnswer]
     #: To get older versions, ask with `before` set to this; None: there are none.
+    next_before: int | None
+
+
+class AlertAnswer(Alert, frozen=True, kw_only=True):
+    """Something to look at."""
+
+    #: What happened, since when, and what to do.
+    sentence: str
+
+
+class AlertList(Value, frozen=True, kw_only=True):
+    """The alerts of a bandit, each newest first."""
+
+    bandit_key: str
+    open: list[AlertAnswer]
+    #: What was cleared.
+    past: list[AlertAnswer]
+    #: To get older past ones, ask with `before` set to this; None: there are none.
     next_before: int | None
 
 
@@ -273,6 +293,20 @@ def model_list(overview: Overview) -> ModelList:
         models=models,
         next_before=oldest if oldest > 1 else None,
     )
+
+
+def alert_list(alerts: Alerts, limit: int) -> AlertList:
+    """The alerts of a bandit as they are shown, the past ones in pages of `limit`."""
+    return AlertList(
+        bandit_key=alerts.bandit_key,
+        open=[_alert(each) for each in alerts.open],
+        past=[_alert(each) for each in alerts.past],
+        next_before=alerts.past[-1].alert if len(alerts.past) == limit else None,
+    )
+
+
+def _alert(alert: Alert) -> AlertAnswer:
+    return AlertAnswer(**structs.asdict(alert), sentence=sentence(alert))
 
 
 def _comparison(overview: Overview, branch: Branch) -> ComparisonAnswer | None:

@@ -17,8 +17,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from bandit import metrics, retention, rewards, versions, vw
+from bandit import alerts, metrics, retention, rewards, versions, vw
 from bandit.branches import BranchFold
+from bandit.db import alerts as open_alerts
 from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
@@ -42,8 +43,8 @@ _RECENT = timedelta(minutes=1)
 _SWEEP_SECONDS = 30.0
 #: While some bandits are behind, the others are looked after at least this often, in seconds.
 _LONGEST_LOOK_AWAY = 1.0
-#: How often it is measured how far learning is behind.
-_LAG_SECONDS = 1.0
+#: How often it is measured how far learning is behind, and how many alerts are open.
+_MEASURE_SECONDS = 1.0
 _HOUSEKEEPING_SECONDS, _HOUSEKEEPING_AGAIN_SECONDS = 3_600.0, 60.0
 #: A bandit that fails is tried again after so many seconds, doubling.
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 300.0
@@ -69,7 +70,7 @@ class Learner:
         self._sizes: dict[str, int] = {}
         #: For each branch that failed: when to try again, and the pause after that.
         self._failed: dict[tuple[str, BranchState], tuple[float, float]] = {}
-        self._swept = self._look_again = self._lag_measured = float("-inf")
+        self._swept = self._look_again = self._measured = float("-inf")
 
     async def run(self) -> None:
         """Learn for ever; when the database goes away, take up again when it is back."""
@@ -163,7 +164,7 @@ class Learner:
             work |= await training.bandits_with_work(connection, signals_since=since)
             took = time.monotonic() - began  # the longer, the more waits: while some are behind, look less
             self._look_again = time.monotonic() + min(10.0 * took, _LONGEST_LOOK_AWAY)
-        await self._measure_lag(connection, since)
+        await self._measure(connection, since)
         learned = 0
         self._behind.clear()
         for bandit_key, has_candidate in work.items():
@@ -175,10 +176,11 @@ class Learner:
                     await self._guarded(bandit_key, "candidate", self._step_candidate(connection, bandit_key))
         return learned
 
-    async def _measure_lag(self, connection: Connection, since: datetime) -> None:
-        if time.monotonic() > self._lag_measured + _LAG_SECONDS:
+    async def _measure(self, connection: Connection, since: datetime) -> None:
+        if time.monotonic() > self._measured + _MEASURE_SECONDS:
             metrics.lagging(await training.lag(connection, signals_since=since))
-            self._lag_measured = time.monotonic()
+            metrics.alerting(await open_alerts.count(connection))
+            self._measured = time.monotonic()
 
     async def _guarded(self, bandit_key: str, state: BranchState, work: Coroutine[Any, Any, int]) -> int:
         """Do the work; one branch's failure, whatever it is, must not stop the others: it waits."""
@@ -261,6 +263,7 @@ class Learner:
             entries = await self._settle(connection, bandit, due, live.fold.seq)
             await training.append(connection, bandit.bandit_key, entries)
             await live.learn(connection, entries)
+            await alerts.watch(connection, bandit, entries)
             await self._publish(connection, live, oldest_ready_at=_oldest_ready(due, entries))
             if len(due) == self._batch(bandit.bandit_key):
                 self._behind.add(bandit.bandit_key)

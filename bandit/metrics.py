@@ -12,7 +12,7 @@ import os
 import re
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 #: What `exposition` gives.
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 _MODES = ("online", "apprentice", "logging_only", "paused", "fallback")
+_ALERTS = ("action_share", "segment_share", "entropy", "drift")
 _STATUSES = ("accepted", "duplicate", "orphan")
 _COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
 _FRESHNESS_SECONDS = (
@@ -111,6 +112,13 @@ def settled(decisions: int) -> None:
 def lagging(seconds: float) -> None:
     """The oldest decision that can be settled waits for so many seconds; 0: there is none."""
     _learner().lag.set(seconds)
+
+
+@_harmless
+def alerting(alerts: Mapping[str, int]) -> None:
+    """So many alerts of each kind are open."""
+    for kind in _ALERTS:
+        _learner().alerts.labels(kind).set(alerts.get(kind, 0))
 
 
 def exposition(folder: Path | None) -> bytes:
@@ -239,6 +247,13 @@ class _Learner:
             "ended, or since a terminal event of the last minute; 0: there is none.",
             multiprocess_mode="livemax", registry=registry,
         )  # fmt: skip
+        self.alerts = Gauge(
+            "segbandit_open_alerts",
+            "Alerts that are open, of all bandits in service; GET /v1/bandits/{key}/alerts says what to do.",
+            ["kind"], multiprocess_mode="livemax", registry=registry,
+        )  # fmt: skip
+        for kind in _ALERTS:  # a series that is not there cannot be seen to rise
+            self.alerts.labels(kind)
 
 
 _api, _learner = cache(_Api), cache(_Learner)

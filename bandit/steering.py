@@ -5,7 +5,7 @@ All of it reshapes the distribution before the draw, so the logged probability s
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -101,14 +101,49 @@ class Newcomers(Value, frozen=True, kw_only=True):
 
 
 class AlertBounds(Value, frozen=True, kw_only=True):
-    """When to raise an alert, by the mean distribution of the last `decisions` that were settled."""
+    """When to raise an alert, by means over `decisions` that were settled; see `bandit.collapse`."""
 
-    #: An enabled action's share falls below it. Null: no alert.
+    #: The share of an enabled action, while it is offered, falls below this part of an equal share: with five
+    #: of them 0.05 is 1 %. Null: no alert.
     action_share: Unit | None = None
-    segment_share: Unit | None = 0.005
-    #: The entropy of the actions' shares over that of equal shares, in [0, 1], falls below it.
+    segment_share: Unit | None = 0.05
+    #: The entropy of the actions' shares falls below this part of that of equal shares.
     entropy: Unit | None = 0.02
     decisions: Annotated[int, Meta(ge=100, le=100_000)] = 1_000
+
+
+AlertKind = Literal["action_share", "segment_share", "entropy", "drift"]
+
+
+class Finding(Value, frozen=True, kw_only=True):
+    """What was measured of something that is watched."""
+
+    kind: AlertKind
+    #: The action or the segment; empty: the bandit as a whole.
+    target: str = ""
+    value: float
+    #: What the value is held against.
+    bound: float
+    #: True: an alert is due. False: all is well. None: in between, where an alert stays as it is.
+    alarming: bool | None
+
+
+class Alert(Value, frozen=True, kw_only=True):
+    """Something that the owner should look at."""
+
+    #: Grows with time.
+    alert: int
+    bandit_key: str
+    kind: AlertKind
+    target: str
+    #: The last one measured while it was open.
+    value: float
+    bound: float
+    #: The place in the training log up to which `value` was measured.
+    seq: int
+    raised_at: Time
+    #: None: it is open.
+    cleared_at: Time | None
 
 
 class Seen(Value, frozen=True, kw_only=True):

@@ -223,6 +223,13 @@ _TABLES = (
     """,
     "CREATE UNIQUE INDEX alerts_open ON alerts (bandit_key, kind, target) WHERE cleared_at IS NULL",
     "CREATE INDEX alerts_by_bandit ON alerts (bandit_key, alert)",
+    # Of what was settled, as much as is needed to see that an action's or segment's share falls.
+    """
+    CREATE TABLE share_tallies (
+        bandit_key  text PRIMARY KEY REFERENCES bandits,
+        state       json NOT NULL
+    )
+    """,
     # What was taken out of the database and stands in files now.
     """
     CREATE TABLE archived_days (
@@ -247,7 +254,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "alerts audit_log archived_days model_versions predictions reward_revisions model_branches "
-        "training_log reward_signals reward_events unsettled decision_claims decisions bandit_configs bandits"
+        "share_tallies alerts audit_log archived_days model_versions predictions reward_revisions "
+        "model_branches training_log reward_signals reward_events unsettled decision_claims decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")
