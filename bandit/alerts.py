@@ -47,7 +47,7 @@ async def report(
     kinds: Collection[AlertKind],
     found: Sequence[Finding],
 ) -> None:
-    """Raise, keep up to date and clear the bandit's alerts of these kinds, by what was found up to line `seq`.
+    """Raise, keep up to date and clear the bandit's alerts of these kinds by what was found up to line `seq`.
 
     An open one of which nothing was found any more is cleared: it is no longer watched.
     """
@@ -99,18 +99,18 @@ async def all_open(database: Database) -> list[Alert]:
 
 def sentence(alert: Alert) -> str:
     """What happened, since when, and what to do, for the owner."""
-    value, bound, since = f"{alert.value:.3g}", f"{alert.bound:.3g}", f"{alert.raised_at:%Y-%m-%d %H:%M} UTC"
+    value, bound = f"{alert.value:.3g}", f"{alert.bound:.3g}"
     if alert.kind == "entropy":
         what = f"The choices became one-sided: their evenness is {value}, below {bound}"
-        do = "If one action is to win, lower alerts.entropy; else raise exploration_floor or give floors."
+        do = "If one action is to win, lower alerts.entropy; else give floors or raise exploration_floor."
     elif alert.kind == "drift":
-        what = f"What pays has changed: the drift signal is {value}, beyond {bound}"
+        what = f"What pays has changed: the drift signal is {value}, held against {bound}"
         do = "Compare the model versions; where the world keeps moving, let the policy forget."
     else:
         kind = alert.kind.removesuffix("_share")
         what = f"The share of {kind} {alert.target!r} while it is offered is {value}, below {bound}"
-        do = f"Give it a floor if it is to stay in sight, disable it if it is to go, or lower alerts.{alert.kind}."
-    when = (
-        f"since {since}" if alert.cleared_at is None else f"from {since} to {alert.cleared_at:%Y-%m-%d %H:%M}"
-    )
-    return f"{what}, {when}. {do}" if alert.cleared_at is None else f"{what}, {when}."
+        do = f"Give it a floor if it is to be seen, disable it if not, or lower alerts.{alert.kind}."
+    since = f"{alert.raised_at:%Y-%m-%d %H:%M}"
+    if alert.cleared_at is None:
+        return f"{what}, since {since} UTC. {do}"
+    return f"{what}, from {since} to {alert.cleared_at:%Y-%m-%d %H:%M} UTC; that is over."

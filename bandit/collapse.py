@@ -1,7 +1,7 @@
-"""Does an action or a segment sink out of sight? Their shares, of the distributions that were drawn from.
+"""Does an action or a segment sink out of sight? By their shares of the distributions that were drawn from.
 
-Each is averaged over the decisions in which it was offered, `AlertBounds.decisions` of them at a time: what is
-seldom offered is judged by its own offers, and what is new not before it had as many. So little has to be
+Each is averaged over the decisions in which it was offered, `AlertBounds.decisions` of them at a time: what
+is seldom offered is judged by its own offers, and what is new not before it had as many. So little has to be
 remembered, and the same settled decisions in the same order always give the same. Pure.
 """
 

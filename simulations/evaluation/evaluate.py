@@ -13,12 +13,13 @@ from bandit.errors import InvalidInputError
 from simulations.estimators.named import DECISIVE, WITHOUT_MODEL
 from simulations.estimators.named import estimator as estimator_named
 from simulations.evaluation.asked import check_asked
+from simulations.evaluation.boosts import boost_cost
 from simulations.evaluation.estimates import candidates, estimate, presented, spread, tuned
 from simulations.evaluation.evidence import Evidence, Plan, Seen, WarmUp
 from simulations.evaluation.fitting import fitted
 from simulations.evaluation.peeks import Peeks
 from simulations.evaluation.reward_model import RewardModel
-from simulations.evaluation.values import Estimate, Report
+from simulations.evaluation.values import BoostCost, Estimate, Report
 from simulations.evaluation.verdict import judge
 from simulations.intervals.rewarded import Usual
 from simulations.logs.rows import Log
@@ -51,7 +52,7 @@ def evaluate(
     estimators decides the verdict, and must be one of `estimators.named.DECISIVE`; `slope:dros` tunes the
     limit of `dros`, with `dr` beside it. Of the first rounds, a share of `learn_first`, policies only learn.
     `loggers` names the policies of a log that several wrote, by the rows' `logger`; balanced IPS needs them.
-    The log is read two to four times, in constant memory.
+    The log is read two to four times, once more where it was boosted, in constant memory.
 
     Raises:
         InvalidInputError: rows cannot be used and `exclude` is not set, the first estimator cannot decide, or
@@ -73,7 +74,8 @@ def evaluate(
         asked = _Asked(log, scan, target, against, estimators, learn_first, loggers or {}, progress)
         plan = asked.plan()
         evidence = total(log, plan.evidence, Evidence(), progress)
-    return asked.report(plan, evidence, level, time.monotonic() - started)
+        boosts = boost_cost(log, scan, level, progress)
+    return asked.report(plan, evidence, boosts, level, time.monotonic() - started)
 
 
 class _Asked:
@@ -138,7 +140,9 @@ class _Asked:
             warm_up=WarmUp(self._learn_first),
         )
 
-    def report(self, plan: Plan, evidence: Evidence, level: float, seconds: float) -> Report:
+    def report(
+        self, plan: Plan, evidence: Evidence, boosts: BoostCost | None, level: float, seconds: float
+    ) -> Report:
         """What came of it."""
         decisive = presented(evidence.differences[0], level) if evidence.differences else None
         by_subject = spread(evidence.differences[0]) if evidence.differences else None
@@ -165,6 +169,7 @@ class _Asked:
             reference_estimates=self._estimates(evidence.reference, level),
             differences=self._estimates(evidence.differences, level),
             sequence=self._peeks.found(),
+            boosts=boosts,
             diagnostics=diagnosis,
             reference_diagnostics=reference,
             seconds=seconds,

@@ -39,6 +39,22 @@ class Estimate(Value, frozen=True, kw_only=True):
                 msgspec.structs.force_setattr(self, name, None)
 
 
+class BoostCost(Value, frozen=True, kw_only=True):
+    """What boosts cost in reward: value(unboosted) - value(logged), paired on the same rounds."""
+
+    #: For everybody.
+    sentence: str
+    #: Of `rounds`, those that boosts reshaped.
+    boosted: int
+    rounds: int
+    #: Below zero they earn. None: the log cannot tell.
+    cost: Estimate | None
+    #: Why it cannot.
+    reasons: list[str]
+    #: What whoever relies on it must know.
+    warnings: list[str]
+
+
 class Peek(Value, frozen=True, kw_only=True):
     """A confidence sequence after so many rounds."""
 
@@ -84,6 +100,8 @@ class Report(Value, frozen=True, kw_only=True):
     #: Paired: target - reference.
     differences: list[Estimate]
     sequence: ConfidenceSequence | None = None
+    #: None: nothing of the log was boosted.
+    boosts: BoostCost | None = None
     diagnostics: Diagnosis
     #: None: the reference is the logging policy itself.
     reference_diagnostics: Diagnosis | None = None

@@ -202,9 +202,17 @@ def _refused(reasons: list[str], warnings: list[str], level: float) -> Verdict:
     )
 
 
+def places_of(low: float, high: float) -> int:
+    """Decimal places for two figures of half an interval's width; more would only look exact.
+
+    >>> places_of(0.01, 0.05), places_of(0.0, 0.0)
+    (3, 4)
+    """
+    return min(max(1 - math.floor(math.log10((high - low) / 2)), 0), 12) if high > low else 4
+
+
 def _decided(low: float, high: float, warnings: list[str], level: float) -> Verdict:
-    # Two figures of half the interval's width; more would only look exact.
-    places = min(max(1 - math.floor(math.log10((high - low) / 2)), 0), 12) if high > low else 4
+    places = places_of(low, high)
     ends = f"between {low:+,.{places}f} and {high:+,.{places}f} a round, with {100 * level:g} % confidence"
     outcome: Outcome
     if low > 0.0:

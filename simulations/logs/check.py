@@ -66,6 +66,7 @@ def _is_sound(row: Logged) -> bool:
                 and abs(pmf[row.chosen] - p) <= min(TOLERANCE, RELATIVE * p)
             )
         )
+        and row.unboosted is None
     )
 
 
@@ -80,7 +81,13 @@ def _wrong(row: Logged, said: object) -> Iterator[tuple[str, str]]:
         do = "Mend the row; where nothing came in time, log what that counts, mostly 0."
         yield "reward not finite", f"expected a finite number as reward, got {row.reward!r}. {do}"
     if row.pmf is not None:
-        yield from _wrong_pmf(row.pmf, row)
+        yield from _wrong_pmf("pmf", row.pmf, row)
+        if abs(row.pmf[row.chosen] - row.probability) > min(TOLERANCE, RELATIVE * row.probability):
+            held = f"expected the pmf to hold {row.probability} for the chosen action"
+            do = "Log the distribution that was drawn from, or leave it out."
+            yield "pmf disagrees with the probability", f"{held}, got {row.pmf[row.chosen]}. {do}"
+    if row.unboosted is not None:
+        yield from _wrong_pmf("unboosted", row.unboosted, row)
 
 
 def _wrong_probability(probability: Any) -> Iterator[tuple[str, str]]:
@@ -94,19 +101,18 @@ def _wrong_probability(probability: Any) -> Iterator[tuple[str, str]]:
         yield "probability above one", message
 
 
-def _wrong_pmf(pmf: Any, row: Logged) -> Iterator[tuple[str, str]]:
+def _wrong_pmf(name: str, pmf: Any, row: Logged) -> Iterator[tuple[str, str]]:
     expected = "expected one probability per offered action, summing to 1"
     do = "Log the distribution that was drawn from, or leave it out."
+    if name == "unboosted":
+        do = "Log what the distribution would have been without boosts, or leave it out."
     numbers = isinstance(pmf, list) and set(map(type, pmf)) <= {float, int}
     if not numbers or not all(0.0 <= p <= 1.0 for p in pmf):
-        yield "pmf with a value outside [0, 1]", f"{expected}, got {repr(pmf)[:80]}. {do}"
+        yield f"{name} with a value outside [0, 1]", f"{expected}, got {repr(pmf)[:80]}. {do}"
     elif len(pmf) != len(row.actions):
-        yield "pmf of another length", f"{expected}, got {len(pmf)} for {len(row.actions)} actions. {do}"
+        yield f"{name} of another length", f"{expected}, got {len(pmf)} for {len(row.actions)} actions. {do}"
     elif abs(math.fsum(pmf) - 1.0) > TOLERANCE:
-        yield "pmf does not sum to one", f"{expected} within {TOLERANCE}, got {math.fsum(pmf)}. {do}"
-    elif abs(pmf[row.chosen] - row.probability) > min(TOLERANCE, RELATIVE * row.probability):
-        held = f"expected the pmf to hold {row.probability} for the chosen action, got {pmf[row.chosen]}"
-        yield "pmf disagrees with the probability", f"{held}. {do}"
+        yield f"{name} does not sum to one", f"{expected} within {TOLERANCE}, got {math.fsum(pmf)}. {do}"
 
 
 def _is_finite(value: Any) -> bool:

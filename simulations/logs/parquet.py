@@ -16,9 +16,10 @@ from simulations.logs import check, values
 from simulations.logs.rows import Chunk, Logged, Problem
 
 #: `context` (an object) and `actions` (a list of objects with `action_id`) are JSON texts; `chosen` is an
-#: index in `actions`, from 0; `pmf` has one probability per action.
+#: index in `actions`, from 0; `pmf` has one probability per action, and so has `unboosted`: what it would have been
+#: without boosts.
 REQUIRED = ("actions", "chosen", "probability", "reward")
-OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "logger")
+OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "unboosted", "logger")
 #: Of an export, from which the name of the logger is made.
 _MADE_BY = ("mode", "model_version", "config_version")
 COLUMNS = (*REQUIRED, *OPTIONAL, *_MADE_BY)
@@ -108,6 +109,7 @@ def _row(
     subject: Any,
     context: Any,
     pmf: Any,
+    unboosted: Any,
     logger: Any,
     *made_by: Any,
 ) -> Logged | Problem:
@@ -126,6 +128,7 @@ def _row(
             chosen=chosen,
             probability=values.number(probability),
             pmf=pmf,
+            unboosted=unboosted,
             reward=values.number(reward),
             logger=logger or ("" if None in made_by else logger_name(*made_by)),
         )

@@ -34,6 +34,8 @@ class Logged(Value, frozen=True, kw_only=True):
     probability: float
     #: One per action, summing to 1; None where only the chosen action's is known.
     pmf: list[float] | None = None
+    #: The same as it would have been without boosts; None: there were none, or nobody logged it.
+    unboosted: list[float] | None = None
     #: Finite.
     reward: float
     #: Which policy logged it; rounds of several have different names.

@@ -64,6 +64,8 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
     at_highest: int = 0
     #: Rounds by the policy that logged them.
     loggers: Mapping[str, int] = msgspec.field(default_factory=dict)
+    #: Rounds that boosts reshaped.
+    boosted: int = 0
     subjects: Subjects = Subjects()
     #: Rows that cannot be used by cause, and the first of each cause.
     unusable: Mapping[str, int] = msgspec.field(default_factory=dict)
@@ -80,6 +82,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
             at_lowest=rewards.count(min(rewards, default=0.0)),
             at_highest=rewards.count(max(rewards, default=0.0)),
             loggers=Counter(row.logger for row in chunk.rows),
+            boosted=sum(row.unboosted is not None for row in chunk.rows),
             subjects=Subjects.of(chunk.rows),
             unusable=Counter(problem.cause for problem in chunk.problems),
             first=_first(chunk.problems),
@@ -95,6 +98,7 @@ class Scan(msgspec.Struct, frozen=True, kw_only=True):
             at_lowest=sum(each.at_lowest for each in (self, other) if each.lowest == lowest),
             at_highest=sum(each.at_highest for each in (self, other) if each.highest == highest),
             loggers=Counter(self.loggers) + Counter(other.loggers),
+            boosted=self.boosted + other.boosted,
             subjects=self.subjects + other.subjects,
             unusable=Counter(self.unusable) + Counter(other.unusable),
             first=_first([*self.first, *other.first]),

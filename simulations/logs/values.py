@@ -109,6 +109,7 @@ def logged(row: int, record: Record) -> Logged:
         chosen=record.chosen,
         probability=record.probability,
         pmf=record.pmf,
+        unboosted=record.unboosted,
         reward=record.reward,
         logger=records.logger_name(record.mode, record.model_version, record.config_version),
     )

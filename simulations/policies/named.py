@@ -13,13 +13,23 @@ from bandit.errors import SetupError
 from bandit.types import BanditConfig, PolicySettings
 from bandit.vw import check
 from simulations.policies import targets as policies
-from simulations.policies.targets import Choose, Fixed, Function, Learning, SegmentTable, Target, TheLogged
+from simulations.policies.targets import (
+    Choose,
+    Fixed,
+    Function,
+    Learning,
+    SegmentTable,
+    Target,
+    TheLogged,
+    Unboosted,
+)
 
 FORMS = """\
 logged                  what wrote the log
+unboosted               the same without boosts, where the log carries them
 uniform                 every action alike
 fixed:ACTION[,ACTION]   always this action; where it is not offered, the next one
-default                 our default configuration, learned along the log
+default                 our default settings, learned along the log
 FILE.json               a policy's settings or a whole bandit's configuration, learned along the log
 FILE.csv                a segment table: columns named like context fields, and a column `action`
 MODULE:FUNCTION         a Python callable: (context, actions) -> one probability per action"""
@@ -43,6 +53,8 @@ def _named(name: str, reward_range: tuple[float, float]) -> Target:
     kind, colon, rest = name.partition(":")
     if name == "logged":
         return TheLogged()
+    if name == "unboosted":
+        return Unboosted()
     if name == "uniform":
         return policies.uniform()
     if name == "default":

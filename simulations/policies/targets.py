@@ -56,6 +56,25 @@ class TheLogged(Target):
         return [row.probability if index == row.chosen else 0.0 for index in range(len(row.actions))]
 
 
+_LOGGED = TheLogged()
+
+
+class Unboosted(Target):
+    """The policy that wrote the log, as it would have been without boosts; see `Logged.unboosted`.
+
+    >>> row = Logged(row=1, decision_id="d", actions=[Action(action_id="a"), Action(action_id="b")],
+    ...              chosen=0, probability=0.8, pmf=[0.8, 0.2], unboosted=[0.5, 0.5], reward=1.0)
+    >>> Unboosted().distribution(row)
+    [0.5, 0.5]
+    """
+
+    name = "unboosted"
+
+    def distribution(self, row: Logged) -> Sequence[float]:
+        """See `Target`."""
+        return _LOGGED.distribution(row) if row.unboosted is None else row.unboosted
+
+
 class Static(Target):
     """A policy that does not change: one of ours, a saved model version, or any with the same contract.
 

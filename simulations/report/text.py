@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from simulations.diagnostics.diagnosis import Breakdown, Diagnosis
-from simulations.evaluation.values import Estimate, Report
+from simulations.evaluation.values import BoostCost, Estimate, Report
 from simulations.report.words import (
     check_state,
     figure,
@@ -35,6 +35,8 @@ def print_report(report: Report, console: Console) -> None:
     """Write it to a console of any width from 80."""
     console.print(_verdict(report))
     console.print(_facts(report))
+    if report.boosts is not None:
+        console.print(_boosts(report.boosts))
     for title, estimates in _tables(report):
         console.print(_estimates(title, estimates, refused=report.verdict.refused))
     console.print(_sequence(report))
@@ -90,6 +92,12 @@ def _facts(report: Report) -> RenderableType:
     ):
         grid.add_row(_text(name, style="dim"), _text(value))
     return Padding(grid, (1, 2))
+
+
+def _boosts(found: BoostCost) -> RenderableType:
+    parts = [_text(found.sentence, style="bold"), *(_text(f"• {reason}") for reason in found.reasons)]
+    parts += [_text(f"Warning: {warning}", style="yellow") for warning in found.warnings]
+    return Padding(Group(*parts), (0, 2, 1, 2))
 
 
 def _tables(report: Report) -> list[tuple[str, Sequence[Estimate]]]:

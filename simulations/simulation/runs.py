@@ -157,6 +157,7 @@ def logged(
             chosen=decision.chosen,
             probability=decision.probability,
             pmf=decision.pmf,
+            unboosted=decision.unboosted,
             reward=rewards[decision.decision_id],
             logger=logger,
         )

@@ -29,7 +29,7 @@ from simulations.intervals.rewarded import Rewarded
 from simulations.logs.rows import Chunk, Logged, Problem
 from simulations.logs.scan import Scan, Subjects
 from simulations.policies import named
-from simulations.policies.targets import Function
+from simulations.policies.targets import Function, Target, Unboosted
 from tests.unit.simulations.varied_log import ACTIONS, logged, odd_preference, varied_log
 
 ROUNDS = 120
@@ -82,11 +82,11 @@ def pickled(value: Any) -> Any:
     return pickle.loads(pickle.dumps(value))  # noqa: S301 our own bytes
 
 
-def plan() -> Plan:
+def plan(target: Target | None = None) -> Plan:
     model = RewardModel.fit(sums(ROWS), (0.0, 1.0))
     names = [BOUND if name == "replay" else name for name in ESTIMATORS]
     return Plan(
-        target=Function("odd", odd_preference),
+        target=target or Function("odd", odd_preference),
         reference=named.target(f"fixed:{','.join(ACTIONS)}", (0.0, 1.0)),
         estimators=[estimator(name) for name in names],
         clustered=True,
@@ -104,8 +104,8 @@ def evidence(asked: Plan, cut: list[list[Logged]]) -> Evidence:
 @some
 @cuts
 def test_evidence(places: list[int], random: Random) -> None:
-    asked = plan()
-    assert evidence(asked, parts(places, random)) == evidence(asked, [ROWS])
+    for asked in (plan(), plan(Unboosted())):
+        assert evidence(asked, parts(places, random)) == evidence(asked, [ROWS])
 
 
 def test_evidence_of_one_row_at_a_time_pickled() -> None:

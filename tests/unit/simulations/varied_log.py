@@ -27,6 +27,7 @@ _SCHEMA = pa.schema(
         "chosen": pa.int16(),
         "probability": pa.float64(),
         "pmf": pa.list_(pa.float64()),
+        "unboosted": pa.list_(pa.float64()),
         "reward": pa.float64(),
         "logger": pa.string(),
     }
@@ -78,6 +79,13 @@ def _row(number: int, random: np.random.Generator, subjects: int | None) -> dict
         "chosen": chosen,
         "probability": float(pmf[chosen]),
         "pmf": pmf.tolist(),
+        "unboosted": _unboosted(pmf) if number % 3 == 0 else None,
         "reward": float(random.random() < 0.1) * float(random.integers(1, 4)) / 3.0,
         "logger": ("morning", "evening")[random.integers(2)],
     }
+
+
+def _unboosted(pmf: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+    """As if those offered first had been boosted most."""
+    found = pmf / np.linspace(2.0, 1.0, len(pmf))
+    return list((found / found.sum()).tolist())
