@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from msgspec.structs import replace
 
-from bandit import serving
+from bandit import catalogue, serving
+from bandit.db.pool import Database
 from bandit.errors import InvalidInputError, SetupError
+from bandit.policy import Policy
 from bandit.settings import Settings
+from bandit.types import BanditConfig
 from cli.service import with_database
 
 if TYPE_CHECKING:
@@ -114,7 +118,8 @@ def opened(
 
 
 def policy_named(name: str, bandit: str | None, settings: Settings) -> str | Target:
-    """What `simulations` knows by its name, as that; a saved model of this bandit, as a policy."""
+    """What `simulations` knows by its name, as that; a saved model of this bandit, served under its
+    configuration in force, as a policy."""
     from simulations.policies.targets import Static
 
     kind, _, version = name.partition(":")
@@ -122,8 +127,14 @@ def policy_named(name: str, bandit: str | None, settings: Settings) -> str | Tar
         return name
     if not version.isdecimal():
         raise InvalidInputError(f"--policy: expected model:VERSION with a number, got {name!r}.")
-    saved, published = with_database(settings, lambda db: serving.saved_policy(db, bandit, int(version)))
-    return Static(name, saved, learned_until=published)
+
+    async def read(database: Database) -> tuple[Policy, datetime, BanditConfig]:
+        policy, published = await serving.saved_policy(database, bandit, int(version))
+        return policy, published, (await catalogue.get(database, bandit)).config
+
+    saved, published, config = with_database(settings, read)
+    served = replace(config, mode="online", paused=False)
+    return Static(name, saved, learned_until=published, config=served)
 
 
 def pairs(option: str, given: list[str] | None) -> dict[str, str]:

@@ -255,6 +255,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "share_tallies alerts audit_log archived_days model_versions predictions reward_revisions "
-        "model_branches training_log reward_signals reward_events unsettled decision_claims decisions bandit_configs bandits"
+        "model_branches training_log reward_signals reward_events unsettled decision_claims decisions "
+        "bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")

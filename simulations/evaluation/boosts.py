@@ -1,11 +1,11 @@
-"""What boosts cost in reward, by a log that carries the distributions as they would have been without them."""
+"""What boosts cost in reward, by a log that says what its distributions would have been without them."""
 
 from __future__ import annotations
 
 from simulations.estimators.snips import SNIPS
 from simulations.evaluation.estimates import estimate, presented, spread
 from simulations.evaluation.evidence import Evidence, Plan, WarmUp
-from simulations.evaluation.values import BoostCost
+from simulations.evaluation.values import BoostCost, Estimate
 from simulations.evaluation.verdict import Verdict, judge, places_of
 from simulations.intervals.rewarded import Usual
 from simulations.logs.rows import Log
@@ -43,7 +43,7 @@ def boost_cost(log: Log, scan: Scan, level: float, progress: Progress | None = N
     found = None if verdict.refused else estimate(difference, level)
     boosted = f"{scan.boosted:,} of {scan.rounds:,} decisions were boosted"
     return BoostCost(
-        sentence=f"{_cost(found and found.value, verdict)}; {boosted}.",
+        sentence=f"{_said(found, verdict)}; {boosted}.",
         boosted=scan.boosted,
         rounds=scan.rounds,
         cost=found,
@@ -52,10 +52,10 @@ def boost_cost(log: Log, scan: Scan, level: float, progress: Progress | None = N
     )
 
 
-def _cost(cost: float | None, verdict: Verdict) -> str:
-    if cost is None or verdict.low is None or verdict.high is None:
+def _said(cost: Estimate | None, verdict: Verdict) -> str:
+    if cost is None or cost.value is None or verdict.low is None or verdict.high is None:
         return "This log cannot tell what boosts cost"
     places = places_of(verdict.low, verdict.high)
     ends = f"[{verdict.low:+,.{places}f}, {verdict.high:+,.{places}f}], {100 * verdict.level:g} % confidence"
     shown = "" if verdict.low > 0.0 or verdict.high < 0.0 else ", so no cost was shown"
-    return f"Boosts cost {cost:,.{places}f} reward per decision {ends}{shown}"
+    return f"Boosts cost {cost.value:,.{places}f} reward per decision {ends}{shown}"

@@ -15,11 +15,11 @@ from bandit.records import METADATA, Header, logger_name
 from simulations.logs import check, values
 from simulations.logs.rows import Chunk, Logged, Problem
 
-#: `context` (an object) and `actions` (a list of objects with `action_id`) are JSON texts; `chosen` is an
-#: index in `actions`, from 0; `pmf` has one probability per action, and so has `unboosted`: what it would have been
-#: without boosts.
+#: `context` (an object), `actions` (a list of objects with `action_id`) and `seen` are JSON texts; `chosen`
+#: is an index in `actions`, from 0; `pmf` and `unboosted`, as it would have been without boosts, have one
+#: probability per action.
 REQUIRED = ("actions", "chosen", "probability", "reward")
-OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "unboosted", "logger")
+OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "unboosted", "seen", "logger")
 #: Of an export, from which the name of the logger is made.
 _MADE_BY = ("mode", "model_version", "config_version")
 COLUMNS = (*REQUIRED, *OPTIONAL, *_MADE_BY)
@@ -110,11 +110,12 @@ def _row(
     context: Any,
     pmf: Any,
     unboosted: Any,
+    seen: Any,
     logger: Any,
     *made_by: Any,
 ) -> Logged | Problem:
     try:
-        context, actions = values.context(context), values.actions(actions or "")
+        context, actions, seen = values.context(context), values.actions(actions or ""), values.seen(seen)
     except (InvalidInputError, TypeError) as error:
         return Problem(row, "broken JSON", f"row {row}: {error} Mend the row.")
     return check.checked(
@@ -129,6 +130,7 @@ def _row(
             probability=values.number(probability),
             pmf=pmf,
             unboosted=unboosted,
+            seen=seen,
             reward=values.number(reward),
             logger=logger or ("" if None in made_by else logger_name(*made_by)),
         )

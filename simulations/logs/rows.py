@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 
 import msgspec
 
+from bandit.steering import Seen
 from bandit.types import Action, Features, Value
 
 
@@ -36,6 +37,8 @@ class Logged(Value, frozen=True, kw_only=True):
     pmf: list[float] | None = None
     #: The same as it would have been without boosts; None: there were none, or nobody logged it.
     unboosted: list[float] | None = None
+    #: What its subject was shown before, where the bandit took that into account.
+    seen: Seen | None = None
     #: Finite.
     reward: float
     #: Which policy logged it; rounds of several have different names.

@@ -14,6 +14,7 @@ import msgspec
 from bandit import features, records
 from bandit.errors import InvalidInputError, SetupError
 from bandit.records import Record
+from bandit.steering import Seen
 from bandit.types import Action, Features
 from simulations.logs.rows import Logged
 
@@ -97,6 +98,18 @@ def context(text: str | bytes | None) -> Features:
         raise InvalidInputError(f"expected a context as a JSON object, got: {error}.") from error
 
 
+def seen(text: str | bytes | None) -> Seen | None:
+    """What a subject was shown before, of JSON.
+
+    Raises:
+        InvalidInputError: it says something else.
+    """
+    try:
+        return msgspec.json.decode(text, type=Seen) if text else None
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInputError(f"expected `seen` as `segbandit export` writes it, got: {error}.") from error
+
+
 def logged(row: int, record: Record) -> Logged:
     """A record of ours as a round."""
     return Logged(
@@ -110,6 +123,7 @@ def logged(row: int, record: Record) -> Logged:
         probability=record.probability,
         pmf=record.pmf,
         unboosted=record.unboosted,
+        seen=record.seen,
         reward=record.reward,
         logger=records.logger_name(record.mode, record.model_version, record.config_version),
     )

@@ -30,7 +30,8 @@ unboosted               the same without boosts, where the log carries them
 uniform                 every action alike
 fixed:ACTION[,ACTION]   always this action; where it is not offered, the next one
 default                 our default settings, learned along the log
-FILE.json               a policy's settings or a whole bandit's configuration, learned along the log
+FILE.json               a policy's settings, or a bandit's configuration with all that steers it, learned
+                        along the log
 FILE.csv                a segment table: columns named like context fields, and a column `action`
 MODULE:FUNCTION         a Python callable: (context, actions) -> one probability per action"""
 

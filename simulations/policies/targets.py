@@ -12,6 +12,7 @@ from bandit.fold import Fold
 from bandit.policy import FixedPolicy, Policy, UniformPolicy
 from bandit.types import Action, BanditConfig, Features, PolicySettings, TrainingEvent
 from simulations.logs.rows import Logged
+from simulations.policies.steered import Steering
 
 #: Context and offered actions -> one probability per action.
 Choose = Callable[[Features, Sequence[Action]], Sequence[float]]
@@ -84,13 +85,23 @@ class Static(Target):
     [0.5, 0.5]
     """
 
-    def __init__(self, name: str, policy: Policy, learned_until: datetime | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        learned_until: datetime | None = None,
+        config: BanditConfig | None = None,
+    ) -> None:
+        """`config`: it is served under this configuration, with all that steers it; None: as it is."""
         self.name = name
         self.learned_until = learned_until
         self._policy = policy
+        self._steering = None if config is None else Steering(name, config)
 
     def distribution(self, row: Logged) -> Sequence[float]:
         """See `Target`."""
+        if self._steering is not None:
+            return self._steering.pmf(self._policy, row)
         return self._policy.distribution(row.context, row.actions)
 
 
@@ -147,9 +158,17 @@ class Learning(Target):
     True
     """
 
-    def __init__(self, name: str, settings: PolicySettings, reward_range: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: PolicySettings,
+        reward_range: tuple[float, float],
+        config: BanditConfig | None = None,
+    ) -> None:
+        """`config`: see `Static`."""
         self.name = name
-        self._settings, self._range = settings, reward_range
+        self._settings, self._range, self._config = settings, reward_range, config
+        self._steering = None if config is None else Steering(name, config)
         self._low, high = reward_range
         self._scale = high - self._low
         if not self._scale > 0.0:
@@ -162,7 +181,7 @@ class Learning(Target):
 
     def anew(self) -> Target:
         """See `Target`."""
-        return Learning(self.name, self._settings, self._range)
+        return Learning(self.name, self._settings, self._range, self._config)
 
     @property
     def learns(self) -> bool:
@@ -171,7 +190,12 @@ class Learning(Target):
 
     def distribution(self, row: Logged) -> Sequence[float]:
         """See `Target`."""
-        pmf = self._fold.policy.distribution(row.context, row.actions)
+        policy = self._fold.policy
+        pmf = (
+            self._steering.pmf(policy, row)
+            if self._steering
+            else policy.distribution(row.context, row.actions)
+        )
         self._fold.learn(
             TrainingEvent(
                 seq=self._fold.seq + 1,
@@ -256,10 +280,18 @@ def _first_offered(name: str, row: Logged, action_ids: Sequence[str]) -> Sequenc
 
 
 def of_config(name: str, config: BanditConfig, reward_range: tuple[float, float]) -> Target:
-    """What a bandit with this configuration would have chosen, and learned, along the log."""
-    if config.mode == "online":
-        return Learning(name, config.policy, reward_range)
-    return Static(name, FixedPolicy(config.baseline_action))
+    """What a bandit with this configuration would have chosen, and learned, along the log.
+
+    With all that steers it: constraints, boosts, kill switches, the floor of exploration.
+
+    >>> config = BanditConfig(actions=[Action(action_id="a"), Action(action_id="b")], paused=True)
+    >>> row = Logged(row=1, decision_id="d", actions=config.actions, chosen=0, probability=0.5, reward=1.0)
+    >>> of_config("paused", config, (0.0, 1.0)).distribution(row)
+    [1.0, 0.0]
+    """
+    if config.mode == "online" and not config.paused:
+        return Learning(name, config.policy, reward_range, config)
+    return Static(name, FixedPolicy(config.baseline_action), config=config)
 
 
 def uniform() -> Target:

@@ -158,6 +158,7 @@ def logged(
             probability=decision.probability,
             pmf=decision.pmf,
             unboosted=decision.unboosted,
+            seen=decision.seen,
             reward=rewards[decision.decision_id],
             logger=logger,
         )

@@ -20,6 +20,7 @@ from bandit.rewards import settle
 from bandit.settings import Settings
 from bandit.types import Bandit, BanditConfig, Decision, DecisionInput, PolicySettings, ReceivedEvent
 from simulations.environments.contract import KIND, Outcome, Round
+from simulations.policies.steered import Served
 
 #: When simulated time begins.
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,14 +31,6 @@ class Settled(NamedTuple):
 
     decision: Decision
     reward: float
-
-
-class _Served(NamedTuple):
-    """See `bandit.decide.Served`."""
-
-    bandit: Bandit
-    policy: Policy
-    model_version: int
 
 
 class _Waiting(NamedTuple):
@@ -106,7 +99,7 @@ class SimulatedService:
             actions=None if one.actions == catalogue else one.actions,
             decision_id=decision_id,
         )
-        served = _Served(self._bandit, self._policy, self._version)
+        served = Served(self._bandit, self._policy, self._version)
         return choose(served, asked, decision_id, BEGIN + timedelta(seconds=one.at))
 
     def hear(self, decision: Decision, outcome: Outcome) -> None:
