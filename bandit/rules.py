@@ -44,7 +44,7 @@ def check(rule: str, target: str) -> None:
     if fault:
         raise InvalidInputError(
             f"{target}: expected a condition such as {_EXAMPLE} (Common Expression Language), "
-            f"got {ascii(rule[:200])}: {fault}",
+            f"got {rule[:200]!a}: {fault}",
             target=target,
         )
 
@@ -93,9 +93,9 @@ def _fault(rule: str) -> str:
     used = set(program.functions())
     if unknown := used - _KNOWN:
         return (
-            f"it uses {', '.join(sorted(unknown))}, but only comparisons, `&&`, `||`, `!`, `in`, `?:`, `has`, "
-            "`size`, `contains`, `startsWith` and `endsWith` are available; send what needs computing as a "
-            "field of the context"
+            f"it uses {', '.join(sorted(unknown))}, but there are only comparisons, `&&`, `||`, `!`, `in`, "
+            "`?:`, `has`, `size`, `contains`, `startsWith` and `endsWith`; send what is computed as a "
+            "field"
         )
     if names := set(program.variables()) - {"context"}:
         return f"it names {', '.join(sorted(names))}, but only `context` is known"
