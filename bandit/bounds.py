@@ -53,9 +53,9 @@ class Limits:
         #: Whether anything but the exploration's floor was asked for.
         self.given = any(each.floor is not None or each.ceiling is not None for each in config.constraints)
 
-    def asked(self, actions: Sequence[Action]) -> Bounds:
-        """What the configuration asks for, with the exploration's floor; it need not be possible."""
-        least = max(self._exploration / len(actions), self._floor)
+    def asked(self, actions: Sequence[Action], exploration: float) -> Bounds:
+        """What the configuration asks for, and this much for all together; it need not be possible."""
+        least = max(exploration / len(actions), self._floor)
         most = self._ceiling
         members = defaultdict(list)
         for index, action in enumerate(actions):
@@ -80,7 +80,7 @@ class Limits:
         new = self._new(actions, decided_at)
         if not self.given and not new:
             return None
-        bounds = reconciled(self.asked(actions))
+        bounds = reconciled(self.asked(actions, self._exploration))
         if not new:
             return bounds
         share = min(self._newcomers.share / len(new), 1.0 / len(actions))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import NoReturn
 
 from bandit import rules
-from bandit.bounds import Bounds, Limits, highest, lowest
+from bandit.bounds import Limits, highest, lowest
 from bandit.errors import InvalidInputError
 from bandit.situation import zone
 from bandit.steering import Constraint, Schedule
@@ -17,10 +18,10 @@ from bandit.types import Action, BanditConfig
 _ROUNDING = 1e-9
 
 
-def check(config: BanditConfig, baseline: Action) -> None:
+def check(config: BanditConfig) -> None:
     """Refuse constraints, boosts and kills that can never be as they say, over the enabled catalogue.
 
-    Ids of actions that are not in the catalogue are fine: requests may bring their own.
+    The baseline is named. Ids that are not in the catalogue are fine: requests may bring their own actions.
 
     Raises:
         InvalidInputError: naming the field.
@@ -30,6 +31,7 @@ def check(config: BanditConfig, baseline: Action) -> None:
             "time_zone.default",
             f"expected an IANA time zone such as Europe/Berlin, got {config.time_zone.default!r}",
         )
+    baseline = next(a for a in config.actions if a.action_id == config.baseline_action)
     _unique("constraints", [each.name for each in config.constraints])
     _unique("boosts", [each.name for each in config.boosts])
     for index, constraint in enumerate(config.constraints):
@@ -46,9 +48,7 @@ def check(config: BanditConfig, baseline: Action) -> None:
             "killed_segments" if segments else "killed_actions",
             "expected at least one enabled action that is not killed, got none; pause the bandit instead",
         )
-    limits = Limits(config)
-    if limits.given:
-        _shares(enabled, limits.asked(enabled))
+    _shares(config, enabled)
 
 
 def _constraint(target: str, given: Constraint, baseline: Action) -> None:
@@ -59,9 +59,7 @@ def _constraint(target: str, given: Constraint, baseline: Action) -> None:
             "expected at least one of floor, ceiling, schedule, eligible_if, cap and in_a_row, got none",
         )
     if given.floor is not None and given.ceiling is not None and given.floor > given.ceiling:
-        _refuse(
-            f"{target}.floor", f"expected at most the ceiling, {given.ceiling}, got {given.floor}"
-        )
+        _refuse(f"{target}.floor", f"expected at most the ceiling, {given.ceiling}, got {given.floor}")
     if given.schedule is not None:
         _schedule(f"{target}.schedule", given.schedule)
     if given.eligible_if is not None:
@@ -82,14 +80,30 @@ def _schedule(target: str, given: Schedule) -> None:
     if given.from_ is not None and given.until is not None and given.from_ >= given.until:
         _refuse(f"{target}.until", f"expected a time after `from`, got {given.until.isoformat()}")
     if given.hours is not None and given.hours in {(h, h) for h in given.hours} | {(24.0, 0.0)}:
-        _refuse(
-            f"{target}.hours", f"expected two different hours such as [9, 17.5], got {list(given.hours)}"
-        )
+        _refuse(f"{target}.hours", f"expected two different hours such as [9, 17.5], got {list(given.hours)}")
 
 
-def _shares(enabled: Sequence[Action], asked: Bounds) -> None:
-    for action, floor, ceiling in zip(enabled, *asked[:2], strict=True):
-        if floor > ceiling + _ROUNDING: ...
+def _shares(config: BanditConfig, enabled: Sequence[Action]) -> None:
+    limits = Limits(config)
+    asked = limits.asked(enabled, exploration=0.0)
+    for action, floor, ceiling in zip(enabled, asked.floors, asked.ceilings, strict=True):
+        if floor > ceiling:
+            _refuse("constraints", f"expected the floor of action {action.action_id!r}, {floor}, to be at most "
+                    f"its ceiling, {ceiling}, over all constraints")  # fmt: skip
+    for members, floor, ceiling in asked.groups:
+        least = max(floor, math.fsum(asked.floors[i] for i in members))
+        most = min(ceiling, math.fsum(asked.ceilings[i] for i in members))
+        if least > most + _ROUNDING:
+            _refuse("constraints", f"expected the floors in segment {enabled[members[0]].segment!r}, together "
+                    f"{least:g}, to be at most its ceilings, together {most:g}")  # fmt: skip
+    if (most := highest(asked)) < 1.0 - _ROUNDING:
+        _refuse("constraints", f"expected ceilings that leave room for all decisions, got {most:g} together; "
+                "raise one, or leave an action without")  # fmt: skip
+    explored = limits.asked(enabled, config.exploration_floor)
+    kept = explored._replace(floors=list(map(min, explored.floors, explored.ceilings)))
+    if (least := lowest(kept)) > 1.0 + _ROUNDING:
+        _refuse("constraints", "expected floors that sum to at most 1, with exploration_floor for the actions "
+                f"without, got {least:g}; lower some")  # fmt: skip
 
 
 def _unique(target: str, names: Sequence[str]) -> None:
