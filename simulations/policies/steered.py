@@ -45,7 +45,10 @@ class Steering:
             created_at=_SOME_DAY,
         )  # fmt: skip
         self._disabled = {action.action_id for action in config.actions if not action.enabled}
-        schedules = [*(each.schedule for each in config.constraints), *(each.schedule for each in config.boosts)]
+        schedules = [
+            *(each.schedule for each in config.constraints),
+            *(each.schedule for each in config.boosts),
+        ]
         self._needs_time = any(schedules)
 
     def pmf(self, policy: Policy, row: Logged) -> list[float]:

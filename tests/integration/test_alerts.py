@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import structlog
 
-from bandit import alerts
+from bandit import alerts, catalogue
 from bandit.db import alerts as open_alerts
 from bandit.db.pool import Connection, Database
 from bandit.steering import Finding
@@ -84,12 +84,8 @@ async def test_a_killed_action_has_no_open_alert(
     client: httpx2.AsyncClient, database: Database, database_url: str
 ) -> None:
     await collapsed(client, database_url)
-    async with database.transaction() as connection:  # as the owner's commands do it
-        await connection.execute(
-            """UPDATE bandit_configs
-               SET config = jsonb_set(config::jsonb, '{killed_actions}', '["b"]')::json"""
-        )
-    await client.patch("/v1/bandits/hero", json={"reward_wait": 1.0})
+    await catalogue.change(database, "hero", {"killed_actions": ["b"]})
+    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
     await play(client, 10)
     await step_of_a_new_learner(database_url)
     assert "b" not in {one["target"] for one in (await listed(client))["open"]}

@@ -8,9 +8,11 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from bandit import catalogue
 from bandit.db.pool import Database
 from bandit.errors import NotFoundError
 from bandit.serving import saved_policy
+from bandit.steering import Constraint
 from simulations import evaluate
 from simulations.evaluation.values import Report
 from simulations.logs.postgres import PostgresLog
@@ -63,3 +65,58 @@ async def test_a_model_that_is_not_there(client: httpx2.AsyncClient, database: D
     await create(client)
     with pytest.raises(NotFoundError):
         await saved_policy(database, "hero", 7)
+
+
+BOOST = {"name": "push c", "actions": ["c"], "multiplier": 10.0, "if": "context.device == 'phone'"}
+
+
+async def test_what_a_boost_costs_is_said_of_every_form_of_the_log(
+    client: httpx2.AsyncClient, learn: Step, database: Database, tmp_path: Path
+) -> None:
+    """Phones like b and are pushed c, which earns nothing; the boost's true cost is in the report."""
+    await create(client, policy=EPSILON, terminal_kinds=["reward"], boosts=[BOOST])
+    await lived(client, learn, 300)
+    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+    await lived(client, learn, 300)
+    async with database.connection() as connection:
+        rows = await connection.fetch("SELECT pmf, unboosted FROM decisions WHERE unboosted IS NOT NULL")
+    truth = sum(row["unboosted"][1] - row["pmf"][1] for row in rows) / 600
+    found = []
+    for place in ("hero.parquet", "hero.dsjson", None):
+        asked = ["--bandit", "hero"]
+        if place is not None:
+            ran = await in_thread(database.url, "export", "hero", "--to", str(tmp_path / place))
+            assert ran.exit_code == 0, ran.output
+            asked = [str(tmp_path / place)]
+        written = tmp_path / "report.json"
+        ran = await in_thread(database.url, "evaluate", *asked, "--policy", "uniform", "--json", str(written))
+        assert ran.exit_code == 0, ran.output
+        boosts = Report.of_json(written.read_bytes()).boosts
+        assert boosts is not None
+        assert boosts.sentence in ran.output
+        found.append(boosts)
+    assert found[0] == found[1] == found[2]
+    assert (found[0].boosted, found[0].rounds) == (300, 600)
+    cost = found[0].cost
+    assert cost is not None
+    assert cost.low is not None
+    assert cost.high is not None
+    assert 0.0 < cost.low < truth < cost.high
+
+
+async def test_a_published_model_is_evaluated_as_it_would_be_served_now(
+    client: httpx2.AsyncClient, learn: Step, database: Database, tmp_path: Path
+) -> None:
+    """With action b killed, phones get what earns them nothing."""
+    await create(client, policy=EPSILON, terminal_kinds=["reward"])
+    await lived(client, learn, 300)
+    await lived(client, learn, 300)
+    values = []
+    for constraints in ([], [Constraint(name="no b", actions=["b"], ceiling=0.0)]):
+        await catalogue.change(database, "hero", {"constraints": constraints})
+        written = tmp_path / "report.json"
+        asked = ["--bandit", "hero", "--policy", "model:1", "--json", str(written)]
+        ran = await in_thread(database.url, "evaluate", *asked)
+        assert ran.exit_code == 0, ran.output
+        values.append(Report.of_json(written.read_bytes()).estimates[0].value or 0.0)
+    assert values[1] < values[0] - 0.1
