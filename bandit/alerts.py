@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import get_args
 
 import msgspec
 import structlog
@@ -16,7 +15,6 @@ from bandit.steering import Alert, AlertKind, Finding
 from bandit.types import Bandit, Value
 
 _log = structlog.get_logger()
-KINDS: tuple[AlertKind, ...] = get_args(AlertKind)
 #: Those of which `collapse` says all there is to say.
 _COLLAPSE: tuple[AlertKind, ...] = ("action_share", "segment_share", "entropy")
 
@@ -37,7 +35,20 @@ async def watch(connection: Connection, bandit: Bandit, entries: Sequence[LogEnt
     tallies = collapse.counted(tallies, bandit.config, [entry.decision for entry in entries])
     await alerts.save_tallies(connection, bandit.bandit_key, msgspec.json.encode(tallies))
     found = collapse.findings(tallies, bandit.config)
-    await report(connection, bandit.bandit_key, entries[-1].seq, _COLLAPSE, found)
+    seq = entries[-1].seq
+    await report(connection, bandit.bandit_key, seq, _COLLAPSE, found)
+    old = seq - bandit.config.alerts.decisions
+    for alert in await alerts.clear_unrenewed(connection, bandit.bandit_key, "drift", old):
+        _say("alert cleared", bandit.bandit_key, alert)
+
+
+async def drifted(connection: Connection, bandit_key: str, seq: int, *, before: float, after: float) -> None:
+    """Rewards, scaled to [0, 1], were found at line `seq` of the log to have fallen without a cause we know.
+
+    The alert is over once `AlertBounds.decisions` were settled without another one.
+    """
+    found = Finding(kind="drift", value=after, bound=before, alarming=True)
+    await report(connection, bandit_key, seq, ["drift"], [found])
 
 
 async def report(
@@ -104,8 +115,8 @@ def sentence(alert: Alert) -> str:
         what = f"The choices became one-sided: their evenness is {value}, below {bound}"
         do = "If one action is to win, lower alerts.entropy; else give floors or raise exploration_floor."
     elif alert.kind == "drift":
-        what = f"What pays has changed: the drift signal is {value}, held against {bound}"
-        do = "Compare the model versions; where the world keeps moving, let the policy forget."
+        what = f"Rewards fell to {value} of their range, where {bound} was usual: the world has changed"
+        do = "See what changed; where it goes on changing, let the policy forget."
     else:
         kind = alert.kind.removesuffix("_share")
         what = f"The share of {kind} {alert.target!r} while it is offered is {value}, below {bound}"

@@ -16,7 +16,7 @@ from bandit.steering import AlertKind, Finding
 from bandit.types import BanditConfig, Decision
 
 #: An alert is over once the value is so many times the bound, so that it does not come and go at its edge.
-CLEARED = 1.2
+CLEARED = 1.5
 
 
 class Tally(Value, frozen=True, kw_only=True, array_like=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bandit.db.pool import Connection
-from bandit.steering import Alert, Finding
+from bandit.steering import Alert, AlertKind, Finding
 
 _ALERT = ", ".join(Alert.__struct_fields__)
 
@@ -82,6 +82,20 @@ async def update(connection: Connection, alert: Alert, seq: int, found: Finding)
 async def clear(connection: Connection, alert: Alert) -> None:
     """It is over, as it stands."""
     await connection.execute("UPDATE alerts SET cleared_at = now() WHERE alert = $1", alert.alert)
+
+
+async def clear_unrenewed(
+    connection: Connection, bandit_key: str, kind: AlertKind, through: int
+) -> list[Alert]:
+    """Clear open alerts of this kind that were measured at this line of the log, or before."""
+    rows = await connection.fetch(
+        f"""UPDATE alerts SET cleared_at = now()
+            WHERE bandit_key = $1 AND kind = $2 AND seq <= $3 AND cleared_at IS NULL RETURNING {_ALERT}""",  # noqa: S608 our own column names
+        bandit_key,
+        kind,
+        through,
+    )
+    return [Alert(**row) for row in rows]
 
 
 async def count(connection: Connection) -> dict[str, int]:

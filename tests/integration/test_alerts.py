@@ -116,6 +116,24 @@ async def test_past_alerts_come_page_by_page(client: httpx2.AsyncClient, databas
     refused(await client.get("/v1/bandits/hero/alerts?limit=0"), 422, "invalid_input", "limit")
 
 
+async def test_drift_is_an_alert_until_as_many_decisions_passed_without_more(
+    client: httpx2.AsyncClient, database: Database, database_url: str
+) -> None:
+    await create(client, terminal_kinds=["reward"], alerts=BOUNDS | {"entropy": None})
+    await play(client, 50)
+    await step_of_a_new_learner(database_url)
+    for after in (0.2, 0.1):
+        async with database.transaction() as connection:
+            await alerts.drifted(connection, "hero", 50, before=0.4, after=after)
+    (one,) = (await listed(client))["open"]
+    assert one["sentence"].startswith("Rewards fell to 0.1 of their range, where 0.4 was usual")
+    for still_open in (1, 0):
+        await play(client, 60)
+        await step_of_a_new_learner(database_url)
+        drifts = [each for each in (await listed(client))["open"] if each["kind"] == "drift"]
+        assert len(drifts) == still_open
+
+
 async def test_the_command_says_them_in_words(
     client: httpx2.AsyncClient, database: Database, database_url: str
 ) -> None:

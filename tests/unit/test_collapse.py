@@ -93,7 +93,7 @@ def test_what_no_policy_chose_does_not_count(mode: ServedMode) -> None:
 def test_between_bound_and_clearing_an_alert_stays_as_it_is() -> None:
     config = configured([Action(action_id="a"), Action(action_id="b")])
     bound = 0.1 / 2
-    for share, alarming in [(0.99, True), (1.1, None), (1.01 * CLEARED, False)]:
+    for share, alarming in [(0.99, True), (1.2, None), (1.01 * CLEARED, False)]:
         said = found(config, [decision({"a": 1.0 - share * bound, "b": share * bound})] * 100)
         assert said["action_share", "b"] is alarming
 
