@@ -41,8 +41,8 @@ Dataset = Annotated[
     typer.Option(help="Instead of a file: open-bandit, or what `datasets list` names.", show_default=False),
 ]
 Policy = Annotated[
-    str, typer.Option(help="logged, uniform, default, fixed:ACTION, FILE.json, FILE.csv, MODULE:FUNCTION; "
-                           "with --bandit also model:VERSION.")
+    str, typer.Option(help="logged, unboosted, uniform, default, fixed:ACTION, FILE.json, FILE.csv, "
+                           "MODULE:FUNCTION; with --bandit also model:VERSION.")
 ]  # fmt: skip
 Against = Annotated[str, typer.Option(help="The policy that it is compared with.")]
 Estimators = Annotated[
