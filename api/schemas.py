@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, structs
 from bandit.audit import Difference
 from bandit.catalogue import Overview
 from bandit.feedback import Receipt
+from bandit.steering import Seen
 from bandit.types import (
     Action,
     Bandit,
@@ -198,6 +199,10 @@ class DecisionRecord(DecisionAnswer, frozen=True, kw_only=True):
     activated_at: datetime | None
     draw: float
     config_version: int
+    #: One probability per offered action as they would have been without boosts; null: there were none.
+    unboosted: list[float] | None
+    #: What its subject was shown before, where that was taken into account.
+    seen: Seen | None
     rewards: list[ReceivedEvent]
     #: None while the decision waits for its reward.
     settled: Settlement | None
@@ -337,6 +342,8 @@ def decision_record(
         activated_at=decision.activated_at,
         draw=decision.draw,
         config_version=decision.config_version,
+        unboosted=decision.unboosted,
+        seen=decision.seen,
         rewards=rewards,
         settled=settled,
     )

@@ -5,7 +5,8 @@ All of it reshapes the distribution before the draw, so the logged probability s
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -111,12 +112,30 @@ class AlertBounds(Value, frozen=True, kw_only=True):
     decisions: Annotated[int, Meta(ge=100, le=100_000)] = 1_000
 
 
+class Exposure(NamedTuple):
+    """Something that a subject was shown."""
+
+    action_id: str
+    #: Which the action had then.
+    segment: str | None
+    at: datetime
+
+
 class Seen(Value, frozen=True, kw_only=True):
     """What a decision took into account of what its subject was shown before."""
 
-    #: By seconds of a window that the configuration names: how often each of them was shown.
-    actions: dict[str, dict[str, int]] = {}
-    segments: dict[str, dict[str, int]] = {}
+    #: By `window` of the seconds that the configuration names: how often each of them was shown.
+    actions: dict[str, dict[str, Times]] = {}
+    segments: dict[str, dict[str, Times]] = {}
     #: The last action shown and its segment, and how often running.
-    action: tuple[str, int] | None = None
-    segment: tuple[str, int] | None = None
+    action: tuple[str, Times] | None = None
+    segment: tuple[str, Times] | None = None
+
+
+def window(seconds: float) -> str:
+    """The key of a window of so many seconds in `Seen`.
+
+    >>> window(3600.0), window(0.5)
+    ('3600', '0.5')
+    """
+    return f"{seconds:.17g}"
