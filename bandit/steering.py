@@ -133,9 +133,9 @@ class Seen(Value, frozen=True, kw_only=True):
 
 
 def window(seconds: float) -> str:
-    """The key of a window of so many seconds in `Seen`.
+    """By what `Seen` names a window of so many seconds; the same number always gives the same text.
 
-    >>> window(3600.0), window(0.5)
-    ('3600', '0.5')
+    >>> window(86_400), window(0.1)
+    ('86400', '0.10000000000000001')
     """
     return f"{seconds:.17g}"
