@@ -206,7 +206,7 @@ def _limited(serving: Serving, asked: DecisionInput) -> bool:
 def _made(serving: Serving, one: _Asked, before: dict[Pair, list[Exposure]], now: datetime) -> _Made:
     """The decision, taking into account what its subject was shown `before`, where it is counted at once."""
     earlier = before[one.pair] if one.pair is not None else []
-    latest = max(now, *(exposure.at for exposure in earlier[-1:]))
+    latest = max([now, *(exposure.at for exposure in earlier[-1:])])
     config = serving.bandit.config
     decision = decide.made(serving, one.asked, _milliseconds(latest), earlier if one.pair else None)
     counts = _limited(serving, one.asked) and not one.asked.deferred
