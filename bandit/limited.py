@@ -144,8 +144,8 @@ class LimitedDecider:
             result = known.get(index) or await self._chosen(connection, one, before, now, named)
             if isinstance(result, _Made):
                 made[index] = result
-                result = named[result.decision.decision_id] = result.decision
-            results.append(result)
+                named[result.decision.decision_id] = result.decision
+            results.append(result.decision if isinstance(result, _Made) else result)
         await self._store(connection, group, made)
         return results, list(made.values())
 

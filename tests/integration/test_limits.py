@@ -9,13 +9,16 @@ from itertools import pairwise
 from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
-from bandit import audit
+from api.deps import Process
+from bandit import audit, catalogue
 from bandit.db import exposures
 from bandit.db.pool import Connection, Database
+from bandit.types import BanditConfig
 from tests.conftest import api_process
-from tests.integration.helpers import create, decide, logged, refused
+from tests.integration.helpers import ACTIONS, create, decide, logged, refused
 from tests.proxy import Network
 
 HOUR = "3600"
@@ -29,9 +32,10 @@ async def shown(connection: Connection, subject: str = "s") -> Counter[str]:
 
 
 async def change(client: httpx2.AsyncClient, **fields: Any) -> None:
-    answer = await client.patch("/v1/bandits/hero", json=fields)
-    assert answer.status_code == 200, answer.text
-    await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+    process: Process = client.app.state.process  # type: ignore[attr-defined]  # see conftest
+    config = msgspec.convert({"actions": ACTIONS} | fields, BanditConfig)
+    await catalogue.change(process.database, "hero", {name: getattr(config, name) for name in fields})
+    await process.servings.refresh()
 
 
 async def seen(client: httpx2.AsyncClient, made: dict[str, Any]) -> dict[str, int]:
