@@ -174,13 +174,13 @@ async def test_a_repeated_id_gives_the_first_decision_and_counts_once(
     made = answer.json()["decisions"]
     assert (made[0], made[2]) == (first, made[3])
     await assert_each_counts_all_before_it(connection, 7)
-    await change(
-        client, actions=[{"action_id": "c"}, {"action_id": "d"}], constraints=[TWICE | {"actions": ["c"]}]
-    )
-    refusable = {"subject": "s", "decision_id": "d-4", "excluded_actions": ["a"]}
-    answer = await client.post("/v1/decisions", json={"bandit_key": "hero"} | refusable)
-    assert answer.status_code == 422
-    assert await decide(client, **one) == first
+    excluding = {"subject": "s", "decision_id": "d-4", "excluded_actions": ["a"]}
+    could = await decide(client, **excluding)
+    left = [{"action_id": "b"}, {"action_id": "c"}]
+    await change(client, actions=left, constraints=[TWICE | {"actions": ["b"]}])
+    assert await decide(client, **excluding) == could, "though it could not be decided now"
+    now = await client.post("/v1/decisions", json={"bandit_key": "hero"} | excluding | {"decision_id": "d-5"})
+    refused(now, 422, "invalid_input", "excluded_actions[0]")
 
 
 async def test_what_is_deferred_counts_once_it_is_activated(
