@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from bandit.db.pool import Connection
-from bandit.steering import Cap, Constraint, Novelty
+from bandit.steering import Cap, Constraint, Novelty, Seen
 from bandit.types import Features
 from simulations.environments.supervised import Supervised
 from simulations.simulation.service import SimulatedService
@@ -70,7 +70,7 @@ async def test_what_subjects_were_shown_counts_as_it_does_in_the_running_service
         ours = simulated.decide(visit, f"d-{number:04}")
         await decide(client, decision_id=ours.decision_id, subject=visit.subject, context=one.context)
         theirs = await logged(client, ours.decision_id)
-        assert theirs["seen"] == msgspec.to_builtins(ours.seen)
+        assert msgspec.convert(theirs["seen"], Seen) == ours.seen
         assert [each["probability"] for each in theirs["action_probs"]] == ours.pmf
     assert ours.seen is not None
     assert sum(ours.seen.actions["2592000"].values()) == 22, "of every fourth of those before"
