@@ -48,6 +48,7 @@ class Side:
 
     @classmethod
     async def begin(cls, server: str, name: str, config: BanditConfig) -> Side:
+        """Of that name, in a new database."""
         connection = await connect(server)
         await connection.execute(f"CREATE DATABASE {name}")
         await connection.close()
@@ -84,7 +85,7 @@ class Side:
 
     async def _call(self, asked: list[DecisionInput], until: float, taken: list[float]) -> None:
         while (began := time.monotonic()) < until:
-            await self._decider.decide(self._current, random.choice(asked))  # noqa: S311 no secret
+            await self._decider.decide(self._current, random.choice(asked))
             taken.append(time.monotonic() - began)
 
     async def _current(self) -> serving.Serving:

@@ -140,7 +140,11 @@ async def test_one_bad_request_in_a_group_fails_alone(
     client: httpx2.AsyncClient, connection: Connection
 ) -> None:
     await create(client, **LIMITED)
-    bodies = [{"subject": "s"}, {"subject": "s", "excluded_actions": ["x"]}, {"subject": "s"}] * 5
+    bodies: list[dict[str, Any]] = [
+        {"subject": "s"},
+        {"subject": "s", "excluded_actions": ["x"]},
+        {"subject": "s"},
+    ] * 5
     answers = await asyncio.gather(
         *(client.post("/v1/decisions", json={"bandit_key": "hero"} | body) for body in bodies)
     )
