@@ -29,7 +29,7 @@ def raised(pmf: list[float], floor: float) -> list[float]:
     over, scale = pmf, 1.0
     while True:  # most decisions of a model that has learned much pass here, so it is not `_leveled`
         left = [p for p in over if p * scale > floor]
-        if len(left) == len(over):
+        if not left or len(left) == len(over):
             break
         over, scale = left, (1.0 - floor * (len(pmf) - len(left))) / math.fsum(left)
     return [max(floor, p * scale) for p in pmf]
