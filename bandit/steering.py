@@ -35,14 +35,14 @@ class TimeZone(Value, frozen=True, kw_only=True):
 
 
 class Schedule(Value, frozen=True, kw_only=True):
-    """When something holds: all that is given must."""
+    """When something holds: all that is given must. Days and hours are those of the subject's clock."""
 
     from_: Time | None = msgspec.field(default=None, name="from")
     #: Not at this moment any more.
     until: Time | None = None
-    #: From one hour of the subject's day until another, not at that one any more; [22, 6] goes past midnight.
+    #: From one hour of the day until another, not at that one any more; [22, 6] goes past midnight.
     hours: tuple[Hour, Hour] | None = None
-    #: Days of the subject's week; 1 is Monday. Empty: all.
+    #: 1 is Monday; after midnight it is the next day. Empty: all.
     weekdays: Annotated[list[Weekday], Meta(max_length=7)] = []
 
 
