@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
-import tempfile
 import time
 from pathlib import Path
 from statistics import median
@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit import catalogue, serving
-from bandit.db import embedded, schema
+from bandit.db import schema
 from bandit.db.pool import Connection, Database, connect
 from bandit.limited import LimitedDecider
 from bandit.steering import Cap, Constraint
 from bandit.types import BanditConfig, DecisionInput
-from benchmarks import world
+from benchmarks import servers, world
 
 CALLERS, SECONDS, ROUNDS = 32, 2.0, 7
 _INDEX = "CREATE INDEX ON decisions (subject, bandit_key, decided_at) WHERE subject IS NOT NULL"
@@ -47,17 +47,11 @@ class Side:
         self._decider = LimitedDecider(database)
 
     @classmethod
-    async def begin(cls, server: str, name: str, config: BanditConfig) -> Side:
-        """Of that name, in a new database."""
-        connection = await connect(server)
-        await connection.execute(f"CREATE DATABASE {name}")
-        await connection.close()
-        address, question, options = server.partition("?")
-        url = address.rpartition("/")[0] + "/" + name + question + options
-        await asyncio.to_thread(schema.migrate, url)
+    async def begin(cls, url: str, config: BanditConfig, more: str = "") -> Side:
+        """In this database, which has the schema `more` is added to."""
         connection = await connect(url)
-        if name == "indexed":
-            await connection.execute(_INDEX)
+        if more:
+            await connection.execute(more)
         await schema.ensure_partitions(connection)
         database = Database(url, size=1)
         await database.open()
@@ -107,11 +101,14 @@ def _seconds(process: psutil.Process) -> float:
     return float(times.user + times.system)
 
 
-async def measure(server: str) -> dict[str, list[float]]:
+async def measure(urls: dict[str, str]) -> dict[str, list[float]]:
     """The medians of the `COLUMNS`, by side."""
     limited = msgspec.structs.replace(world.CONFIG, constraints=[_CAP])
-    configs = {"ordinary": world.CONFIG, "indexed": world.CONFIG, "limited": limited}
-    sides = {name: await Side.begin(server, name, config) for name, config in configs.items()}
+    sides = {
+        "ordinary": await Side.begin(urls["ordinary"], world.CONFIG),
+        "indexed": await Side.begin(urls["indexed"], world.CONFIG, _INDEX),
+        "limited": await Side.begin(urls["limited"], limited),
+    }
     rng = random.Random(1)
     asked = [world.asked(rng) for _ in range(20_000)]
     found: dict[str, list[tuple[float, ...]]] = {name: [] for name in sides}
@@ -126,8 +123,10 @@ async def measure(server: str) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        found = asyncio.run(measure(embedded.start(Path(folder))))
+    server, _ = servers.postgres()
+    urls = {name: servers.database(server, name) for name in ("ordinary", "indexed", "limited")}
+    os.sched_setaffinity(0, servers.SERVER)
+    found = asyncio.run(measure(urls))
     table = Table("side", *COLUMNS)
     for name, figures in found.items():
         table.add_row(name, *(f"{each:,.1f}" for each in figures))
