@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
+from bandit import steering
 from bandit.audit import Difference
 from bandit.catalogue import Overview
 from bandit.feedback import Receipt
@@ -58,6 +59,16 @@ class BanditPatch(Value, frozen=True, kw_only=True):
     terminal_kinds: Annotated[list[Identifier], Meta(max_length=100)] | UnsetType = UNSET
     mode: Mode | UnsetType = UNSET
     promotion: Literal["manual", "automatic"] | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    killed_actions: steering.Names | UnsetType = UNSET
+    killed_segments: steering.Names | UnsetType = UNSET
+    constraints: Annotated[list[steering.Constraint], Meta(max_length=200)] | UnsetType = UNSET
+    boosts: Annotated[list[steering.Boost], Meta(max_length=100)] | UnsetType = UNSET
+    novelty: steering.Novelty | UnsetType | None = UNSET
+    newcomers: steering.Newcomers | UnsetType = UNSET
+    exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] | UnsetType = UNSET
+    time_zone: steering.TimeZone | UnsetType = UNSET
+    alerts: steering.AlertBounds | UnsetType = UNSET
 
 
 class BanditAnswer(BanditConfig, frozen=True, kw_only=True):
