@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope bench-large slow \
-  statistical faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope bench-large bench-limits \
+  slow statistical faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -51,6 +51,9 @@ bench-ope: $(VENV)/.dev
 
 bench-large: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.large
+
+bench-limits: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.limits
 
 check: lint types test
 

@@ -13,9 +13,9 @@ from fastapi import Depends, Request
 from api.refresh import Servings
 from bandit import metrics
 from bandit.db.pool import Database
-from bandit.decide import Decider
 from bandit.errors import SetupError
 from bandit.feedback import Feedback
+from bandit.limited import LimitedDecider
 from bandit.settings import Settings
 
 #: How long to wait at the start until changes are heard of.
@@ -27,7 +27,7 @@ class Process:
     """The things that live as long as the process."""
 
     database: Database
-    decider: Decider
+    decider: LimitedDecider
     feedback: Feedback
     servings: Servings
     settings: Settings
@@ -47,7 +47,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served
             async with asyncio.timeout(_LISTEN_SECONDS):
                 await servings.listening.wait()
-        yield Process(database, Decider(database), Feedback(database), servings, settings)
+        yield Process(database, LimitedDecider(database), Feedback(database), servings, settings)
     finally:
         refreshing.cancel()
         try:

@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
+from bandit import steering
 from bandit.alerts import Alerts, sentence
 from bandit.audit import Difference
 from bandit.catalogue import Overview
 from bandit.feedback import Receipt
-from bandit.steering import Alert
+from bandit.steering import Alert, Seen
 from bandit.types import (
     Action,
     Bandit,
@@ -59,6 +60,16 @@ class BanditPatch(Value, frozen=True, kw_only=True):
     terminal_kinds: Annotated[list[Identifier], Meta(max_length=100)] | UnsetType = UNSET
     mode: Mode | UnsetType = UNSET
     promotion: Literal["manual", "automatic"] | UnsetType = UNSET
+    paused: bool | UnsetType = UNSET
+    killed_actions: steering.Names | UnsetType = UNSET
+    killed_segments: steering.Names | UnsetType = UNSET
+    constraints: Annotated[list[steering.Constraint], Meta(max_length=200)] | UnsetType = UNSET
+    boosts: Annotated[list[steering.Boost], Meta(max_length=100)] | UnsetType = UNSET
+    novelty: steering.Novelty | UnsetType | None = UNSET
+    newcomers: steering.Newcomers | UnsetType = UNSET
+    exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] | UnsetType = UNSET
+    time_zone: steering.TimeZone | UnsetType = UNSET
+    alerts: steering.AlertBounds | UnsetType = UNSET
 
 
 class BanditAnswer(BanditConfig, frozen=True, kw_only=True):
@@ -218,6 +229,10 @@ class DecisionRecord(DecisionAnswer, frozen=True, kw_only=True):
     activated_at: datetime | None
     draw: float
     config_version: int
+    #: One probability per offered action as they would have been without boosts; null: there were none.
+    unboosted: list[float] | None
+    #: What its subject was shown before, where that was taken into account.
+    seen: Seen | None
     rewards: list[ReceivedEvent]
     #: None while the decision waits for its reward.
     settled: Settlement | None
@@ -371,6 +386,8 @@ def decision_record(
         activated_at=decision.activated_at,
         draw=decision.draw,
         config_version=decision.config_version,
+        unboosted=decision.unboosted,
+        seen=decision.seen,
         rewards=rewards,
         settled=settled,
     )

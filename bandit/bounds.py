@@ -72,12 +72,12 @@ class Limits:
         )
 
     def possible(self, actions: Sequence[Action], decided_at: datetime) -> Bounds | None:
-        """What can be had of it over these actions, newcomers considered; None: the exploration's floor alone.
+        """What can be had of it over these actions, with newcomers; None: the exploration's floor alone.
 
         What cannot hold together gives way: floors to ceilings, ceilings that leave no room for 1 by the same
         factor, then floors that sum to more. Newcomers get of their share what room is left.
         """
-        new = self._new(actions, decided_at)
+        new = self._new(actions, decided_at) if self._newest is not None else []
         if not self.given and not new:
             return None
         bounds = reconciled(self.asked(actions, self._exploration))

@@ -76,7 +76,7 @@ async def change(database: Database, bandit_key: str, fields: dict[str, Any]) ->
 
 
 def _dated(before: BanditConfig | None, config: BanditConfig) -> BanditConfig:
-    """With the time of those actions that come to a catalogue which was there before, whoever says otherwise."""
+    """With when each action came to a catalogue that was there before, whatever its caller says."""
     added = {action.action_id: action.added_at for action in before.actions} if before else {}
     now = datetime.now(UTC) if before else None
     return msgspec.structs.replace(

@@ -69,8 +69,8 @@ def _constraint(target: str, given: Constraint, baseline: Action) -> None:
     if (given.schedule or given.eligible_if) and (everything or named):
         _refuse(
             f"{target}.schedule" if given.schedule else f"{target}.eligible_if",
-            f"expected a constraint that leaves the baseline action {baseline.action_id!r} alone, which is "
-            "served where nothing else may be; name other actions, or make another one the baseline",
+            "expected a constraint that leaves the baseline action alone, which is served where nothing else "
+            f"may be, got one about {baseline.action_id!r}; name others, or make another one the baseline",
         )
 
 
@@ -88,22 +88,33 @@ def _shares(config: BanditConfig, enabled: Sequence[Action]) -> None:
     asked = limits.asked(enabled, exploration=0.0)
     for action, floor, ceiling in zip(enabled, asked.floors, asked.ceilings, strict=True):
         if floor > ceiling:
-            _refuse("constraints", f"expected the floor of action {action.action_id!r}, {floor}, to be at most "
-                    f"its ceiling, {ceiling}, over all constraints")  # fmt: skip
+            _refuse(
+                "constraints",
+                f"expected the floor of action {action.action_id!r} to be at most its ceiling, {ceiling}, "
+                f"over all constraints, got {floor}",
+            )
     for members, floor, ceiling in asked.groups:
         least = max(floor, math.fsum(asked.floors[i] for i in members))
         most = min(ceiling, math.fsum(asked.ceilings[i] for i in members))
         if least > most + _ROUNDING:
-            _refuse("constraints", f"expected the floors in segment {enabled[members[0]].segment!r}, together "
-                    f"{least:g}, to be at most its ceilings, together {most:g}")  # fmt: skip
+            _refuse(
+                "constraints",
+                f"expected the floors in segment {enabled[members[0]].segment!r} to be at most its ceilings, "
+                f"{most:g} together, got {least:g}",
+            )
     if (most := highest(asked)) < 1.0 - _ROUNDING:
-        _refuse("constraints", f"expected ceilings that leave room for all decisions, got {most:g} together; "
-                "raise one, or leave an action without")  # fmt: skip
+        _refuse(
+            "constraints",
+            f"expected ceilings that sum to at least 1, got {most:g}; raise one, or leave an action without",
+        )
     explored = limits.asked(enabled, config.exploration_floor)
     kept = explored._replace(floors=list(map(min, explored.floors, explored.ceilings)))
     if (least := lowest(kept)) > 1.0 + _ROUNDING:
-        _refuse("constraints", "expected floors that sum to at most 1, with exploration_floor for the actions "
-                f"without, got {least:g}; lower some")  # fmt: skip
+        _refuse(
+            "constraints",
+            "expected floors that sum to at most 1, with a part of exploration_floor for every other action, "
+            f"got {least:g}; lower some",
+        )
 
 
 def _unique(target: str, names: Sequence[str]) -> None:

@@ -9,12 +9,14 @@ from typing import Literal
 
 import msgspec
 
-from bandit import metrics
+from bandit import exposures, metrics
 from bandit.db import decisions, rewards, training
+from bandit.db import exposures as shown
 from bandit.db.bandits import ConfigCache
-from bandit.db.pool import WORK, Database, notify
+from bandit.db.exposures import Pair
+from bandit.db.pool import WORK, Connection, Database, notify
 from bandit.errors import InvalidInputError
-from bandit.types import BanditConfig, ReceivedEvent, RewardEvent, Settlement, Value
+from bandit.types import BanditConfig, Decision, ReceivedEvent, RewardEvent, Settlement, Value
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _CLOCKS_DIFFER = timedelta(days=1)
@@ -91,10 +93,27 @@ class Feedback:
                 raise decisions.not_logged(decision_id)
             decided_at, bandit_key = place
             config = (await self._configs.current(connection, {bandit_key}))[bandit_key]
+            counted = await self._counted(connection, (decision_id, decided_at), config)
             wait = timedelta(seconds=config.reward_wait)
-            deferred = await decisions.activate(connection, (decision_id, decided_at), wait)
+            activated = await decisions.activate(connection, (decision_id, decided_at), wait)
+            if counted is not None and activated.at is not None:
+                pair, decision = counted
+                await shown.insert(connection, [(pair, exposures.of(decision, activated.at))])
             await notify(connection, WORK, bandit_key)  # its reward may be here already
-            return deferred
+            return activated.deferred
+
+    async def _counted(
+        self, connection: Connection, place: tuple[str, datetime], config: BanditConfig
+    ) -> tuple[Pair, Decision] | None:
+        """Of what counts as shown to its subject once it is activated, for whom nobody decides meanwhile."""
+        if not exposures.counts(config):
+            return None
+        (decision,) = (await decisions.fetch(connection, self._configs, [place])).values()
+        if decision.asked.subject is None:
+            return None
+        pair = decision.bandit_key, decision.asked.subject
+        await shown.hold(connection, [pair])
+        return pair, decision
 
     async def received(self, decision_id: str) -> tuple[list[ReceivedEvent], Settlement | None]:
         """All reward events of a decision by time, and how it was settled (None while it waits)."""

@@ -17,10 +17,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from bandit import alerts, metrics, retention, rewards, versions, vw
+from bandit import alerts, exposures, metrics, retention, rewards, versions, vw
 from bandit.branches import BranchFold
 from bandit.db import alerts as open_alerts
 from bandit.db import bandits, decisions, models, schema, training
+from bandit.db import exposures as shown
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import (
@@ -125,7 +126,7 @@ class Learner:
                 await connection.execute("SELECT 1")
 
     async def _keep_house(self) -> None:
-        """Look after partitions, signals, snapshots and old days; on its own connection: it may take long."""
+        """Look after what gets old, and partitions ahead; on its own connection: it may take long."""
         while True:
             pause = _HOUSEKEEPING_SECONDS
             try:
@@ -133,6 +134,7 @@ class Learner:
                 try:
                     await schema.ensure_partitions(connection)
                     await training.drop_spent_signals(connection)
+                    await shown.drop_old(connection, exposures.DAYS)
                     await models.prune(
                         connection,
                         keep=self._settings.keep_snapshots,

@@ -26,7 +26,13 @@ def raised(pmf: list[float], floor: float) -> list[float]:
     """
     if min(pmf) >= floor:
         return pmf
-    return _leveled(pmf, [floor] * len(pmf), [1.0] * len(pmf), 1.0)
+    over, scale = pmf, 1.0
+    while True:  # most decisions of a model that has learned much pass here, so it is not `_leveled`
+        left = [p for p in over if p * scale > floor]
+        if not left or len(left) == len(over):
+            break
+        over, scale = left, (1.0 - floor * (len(pmf) - len(left))) / math.fsum(left)
+    return [max(floor, p * scale) for p in pmf]
 
 
 def projected(pmf: list[float], bounds: Bounds) -> list[float]:
@@ -46,7 +52,7 @@ def projected(pmf: list[float], bounds: Bounds) -> list[float]:
         for group, total in fixed:
             _level(found, group.members, pmf, bounds, total)
             rest -= total
-            free = [i for i in free if i not in set(group.members)]
+            free = sorted(set(free).difference(group.members))
         groups = [group for group in groups if group not in [one for one, _ in fixed]]
         _level(found, free, pmf, bounds, rest)
     return found

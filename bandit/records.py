@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from bandit import features, rewards
+from bandit import exposures, features, rewards
 from bandit.errors import InvalidInputError
 from bandit.steering import Seen
 from bandit.types import (
@@ -265,12 +265,31 @@ def check(record: Record, header: Header) -> None:
     _expect(low <= record.settled_reward <= high, "settled_reward: within clip", record.settled_reward)
     _expect((record.pmf is None) == (record.logged_choice is not None), "pmf: none in logging_only", "other")
     if record.pmf is not None:
-        fits = len(record.pmf) == len(record.actions) and all(0.0 <= p <= 1.0 for p in record.pmf)
-        fits = fits and abs(math.fsum(record.pmf) - 1.0) <= _SUM_TOLERANCE
         _expect(
-            fits and record.pmf[record.chosen] == record.probability,
+            _is_distribution(record.pmf, record.actions)
+            and record.pmf[record.chosen] == record.probability,
             "pmf: a distribution over `actions` with `probability` at `chosen`", record.pmf[:5],
         )  # fmt: skip
+    if record.unboosted is not None:
+        _expect(
+            record.mode == "online" and _is_distribution(record.unboosted, record.actions),
+            "unboosted: a distribution over `actions`, in mode online", record.unboosted[:5],
+        )  # fmt: skip
+    if record.seen is not None:
+        asked = exposures.seen(header.configs[record.config_version - 1], [], record.decided_at)
+        _expect(
+            record.subject is not None and asked is not None and _windows(record.seen) == _windows(asked),
+            "seen: what the configuration asks of what a subject was shown", record.seen,
+        )  # fmt: skip
+
+
+def _is_distribution(pmf: Sequence[float], actions: Sequence[Action]) -> bool:
+    fits = len(pmf) == len(actions) and all(0.0 <= p <= 1.0 for p in pmf)
+    return fits and abs(math.fsum(pmf) - 1.0) <= _SUM_TOLERANCE
+
+
+def _windows(seen: Seen) -> list[set[str]]:
+    return [set(seen.actions), set(seen.segments)]
 
 
 def _expect(fits: bool, what: str, came: object) -> None:

@@ -8,13 +8,18 @@ out, and so is arithmetic, which knows whole numbers and fractions as two types 
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
+from types import ModuleType
 from typing import Any
-
-import cel
 
 from bandit.errors import InvalidInputError
 from bandit.types import Features
+
+# The library imports its own command line, with an editor for it: a second and 20 MB in every process.
+sys.modules.setdefault("cel.cli", ModuleType("cel.cli"))
+
+import cel  # noqa: E402
 
 _EXAMPLE = "`context.age >= 18 && context.country in ['DE', 'AT']`"
 _TRUE_OR_FALSE = frozenset({

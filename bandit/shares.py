@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 
 from bandit import projection
@@ -94,25 +95,30 @@ class _Compiled:
         self._of_action = _indexed([boost.actions for boost in config.boosts])
         self._of_segment = _indexed([boost.segments for boost in config.boosts])
         self._of_all = [i for i, boost in enumerate(config.boosts) if not (boost.actions or boost.segments)]
+        self._of_catalogue = {(a.action_id, a.segment): self._boosts(a) for a in config.actions}
 
     def factors(
         self, config: BanditConfig, actions: Sequence[Action], context: Features, decided_at: datetime
     ) -> list[float] | None:
         """What each action's probability is multiplied by; None: no boost is about any of them now."""
         situation = Situation(config.time_zone, context, decided_at)
-        applied = [
-            boost.multiplier != 1.0 and situation.fits(boost.schedule, boost.if_) for boost in config.boosts
-        ]
-        found = [[i for i in self._boosts(action) if applied[i]] for action in actions]
-        if not any(found):
+        applied = {
+            index: boost.multiplier
+            for index, boost in enumerate(config.boosts)
+            if boost.multiplier != 1.0 and situation.fits(boost.schedule, boost.if_)
+        }
+        known = self._of_catalogue
+        about = [known.get((a.action_id, a.segment)) or self._boosts(a) for a in actions]
+        if applied.keys().isdisjoint(chain.from_iterable(set(about))):
             return None
-        return [_product([config.boosts[i].multiplier for i in each]) for each in found]
+        factor = {boosts: _product([applied[i] for i in boosts if i in applied]) for boosts in set(about)}
+        return [factor[boosts] for boosts in about]
 
-    def _boosts(self, action: Action) -> list[int]:
+    def _boosts(self, action: Action) -> tuple[int, ...]:
         """Each once, though it may name both the action and its segment, and in their order."""
         named = self._of_action.get(action.action_id, ())
         grouped = self._of_segment.get(action.segment, ()) if action.segment is not None else ()
-        return sorted({*named, *grouped, *self._of_all})
+        return tuple(sorted({*named, *grouped, *self._of_all}))
 
 
 def _compiled(config: BanditConfig) -> _Compiled:

@@ -5,7 +5,8 @@ All of it reshapes the distribution before the draw, so the logged probability s
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import datetime
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -146,15 +147,24 @@ class Alert(Value, frozen=True, kw_only=True):
     cleared_at: Time | None
 
 
+class Exposure(NamedTuple):
+    """Something that a subject was shown."""
+
+    action_id: str
+    #: Which the action had then.
+    segment: str | None
+    at: datetime
+
+
 class Seen(Value, frozen=True, kw_only=True):
     """What a decision took into account of what its subject was shown before."""
 
-    #: By seconds of a window that the configuration names: how often each of them was shown.
-    actions: dict[str, dict[str, int]] = {}
-    segments: dict[str, dict[str, int]] = {}
+    #: By `window` of the seconds that the configuration names: how often each of them was shown.
+    actions: dict[str, dict[str, Times]] = {}
+    segments: dict[str, dict[str, Times]] = {}
     #: The last action shown and its segment, and how often running.
-    action: tuple[str, int] | None = None
-    segment: tuple[str, int] | None = None
+    action: tuple[str, Times] | None = None
+    segment: tuple[str, Times] | None = None
 
 
 def window(seconds: float) -> str:

@@ -74,8 +74,9 @@ _ANSWER = {
 async def decide(process: Process, raw: Any) -> DecisionAnswer:
     """Choose an action for one context. Answered once it is committed; the same id gives the same answer."""
     asked = body.convert(raw, DecisionRequest)
-    serving = await process.servings.get(asked.bandit_key)
-    return decision_answer(await process.decider.decide(serving, asked))
+    return decision_answer(
+        await process.decider.decide(partial(process.servings.get, asked.bandit_key), asked)
+    )
 
 
 @loaded(

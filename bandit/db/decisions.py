@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -171,10 +171,19 @@ async def _rows(
     return list(rows)
 
 
-async def activate(connection: Connection, place: tuple[str, datetime], wait: timedelta) -> bool:
-    """Mark a deferred decision as shown, once, and let it wait for its reward; False if it is none."""
+class Activated(NamedTuple):
+    """What became of an activation."""
+
+    #: False: there is nothing to activate.
+    deferred: bool
+    #: When it was activated by this call; None: it was before, or never.
+    at: datetime | None
+
+
+async def activate(connection: Connection, place: tuple[str, datetime], wait: timedelta) -> Activated:
+    """Mark a deferred decision as shown, once, and let it wait for its reward."""
     row = await connection.fetchrow(
-        """UPDATE decisions SET activated_at = now()
+        """UPDATE decisions SET activated_at = clock_timestamp()
            WHERE decision_id = $1 AND decided_at = $2 AND deferred AND activated_at IS NULL
            RETURNING bandit_key, activated_at""",
         *place,
@@ -186,9 +195,9 @@ async def activate(connection: Connection, place: tuple[str, datetime], wait: ti
             row["bandit_key"],
             row["activated_at"] + wait,
         )
-        return True
+        return Activated(True, row["activated_at"])
     deferred = "SELECT deferred FROM decisions WHERE decision_id = $1 AND decided_at = $2"
-    return bool(await connection.fetchval(deferred, *place))
+    return Activated(bool(await connection.fetchval(deferred, *place)), None)
 
 
 def _row(decision: Decision) -> _Row:

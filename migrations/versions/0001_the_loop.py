@@ -58,9 +58,6 @@ _TABLES = (
         PRIMARY KEY (decision_id, decided_at)
     ) PARTITION BY RANGE (decided_at)
     """,
-    # What a subject was shown lately, for bandits that limit it.
-    "CREATE INDEX decisions_by_subject ON decisions (subject, bandit_key, decided_at)"
-    " WHERE subject IS NOT NULL",
     # By which an archiver sees, in no time, whether somebody activated a decision of an old day just now.
     "CREATE INDEX decisions_activated ON decisions (activated_at) WHERE activated_at IS NOT NULL",
     # Where no partition was made in time: nothing may be lost.
@@ -71,6 +68,20 @@ _TABLES = (
         decided_at   timestamptz NOT NULL
     )
     """,
+    # What subjects were shown lately; only of bandits that limit it.
+    """
+    CREATE TABLE exposures (
+        exposure    bigint GENERATED ALWAYS AS IDENTITY,
+        bandit_key  text NOT NULL,
+        subject     text NOT NULL,
+        shown_at    timestamptz NOT NULL,
+        action_id   text NOT NULL,
+        segment     text,
+        PRIMARY KEY (subject, bandit_key, shown_at, exposure)
+    )
+    """,
+    # By which the old ones are found, for a few bytes.
+    "CREATE INDEX exposures_by_time ON exposures USING brin (shown_at) WITH (autosummarize = on)",
     """
     CREATE TABLE unsettled (
         decision_id  text PRIMARY KEY,
@@ -255,7 +266,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in (
         "share_tallies alerts audit_log archived_days model_versions predictions reward_revisions "
-        "model_branches training_log reward_signals reward_events unsettled decision_claims decisions "
-        "bandit_configs bandits"
+        "model_branches training_log reward_signals reward_events unsettled exposures decision_claims "
+        "decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")

@@ -8,16 +8,19 @@ predicts, bit for bit, what a snapshot of it would. So nothing is saved or loade
 from __future__ import annotations
 
 import heapq
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
 
+from bandit import exposures
 from bandit.decide import choose
 from bandit.fold import Fold, training_event
 from bandit.policy import Policy
 from bandit.rewards import settle
 from bandit.settings import Settings
+from bandit.steering import Exposure
 from bandit.types import Bandit, BanditConfig, Decision, DecisionInput, PolicySettings, ReceivedEvent
 from simulations.environments.contract import KIND, Outcome, Round
 from simulations.policies.steered import Served
@@ -83,6 +86,8 @@ class SimulatedService:
         self._pause = Settings().publish_seconds if publish_seconds is None else publish_seconds
         self._next_round = 0.0
         self._waiting: list[_Waiting] = []
+        #: What each subject was shown, where that counts.
+        self._shown: defaultdict[str, list[Exposure]] = defaultdict(list)
         self._seq = self._version = 0
 
     @property
@@ -100,7 +105,15 @@ class SimulatedService:
             decision_id=decision_id,
         )
         served = Served(self._bandit, self._policy, self._version)
-        return choose(served, asked, decision_id, BEGIN + timedelta(seconds=one.at))
+        decided_at = BEGIN + timedelta(seconds=one.at)
+        if not exposures.counts(self._bandit.config):
+            return choose(served, asked, decision_id, decided_at)
+        shown = self._shown[one.subject]
+        seen = exposures.seen(self._bandit.config, shown, decided_at)
+        decision = choose(served, asked, decision_id, decided_at, seen)
+        shown.append(exposures.of(decision, decided_at))
+        del shown[: -exposures.MOST]
+        return decision
 
     def hear(self, decision: Decision, outcome: Outcome) -> None:
         """What the chosen action earned; it is known from when it is reported, and no earlier."""

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import vowpalwabbit
 
-from bandit import catalogue, features, history, importing, parquet, rebuild, records
+from bandit import audit, catalogue, features, history, importing, parquet, rebuild, records
 from bandit.branches import BranchFold
 from bandit.db import bandits, models
 from bandit.db.bandits import ConfigCache
@@ -21,6 +21,7 @@ from bandit.dsjson import namespaces
 from bandit.errors import ArchivedError, ConflictError, InvalidInputError, NotFoundError
 from bandit.history import Format
 from bandit.records import METADATA, Record
+from bandit.steering import Seen
 from bandit.vw_arguments import NEUTRAL, arguments
 from tests.conftest import Step, api_process, cloned_database
 from tests.integration import days
@@ -197,6 +198,86 @@ async def test_it_is_imported_once(
     assert [b["bandit_key"] for b in (await client.get("/v1/bandits")).json()["bandits"]] == ["hero"]
 
 
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_decisions_took_into_account_goes_with_them(
+    client: httpx2.AsyncClient,
+    learn: Step,
+    database: Database,
+    connection: Connection,
+    elsewhere: Database,
+    tmp_path: Path,
+    form: Format,
+) -> None:
+    """And what was shown there is not counted here: it is another service, which begins anew."""
+    await steered(client, learn)
+    await moved(database, elsewhere, tmp_path, form)
+    _, rows = importing.opened_file(tmp_path / f"first.{form}", form)
+    one, other = rows
+    assert one.seen == Seen(actions={"60": {}}, segments={"60": {}}, action=None, segment=None)
+    assert other.seen is not None
+    assert sum(other.seen.actions["60"].values()) == 1
+    assert other.seen.action is not None
+    assert other.unboosted is not None
+    assert other.unboosted != other.pmf
+    seals = "SELECT seal FROM decisions ORDER BY seal"
+    async with elsewhere.connection() as there:
+        assert await there.fetch(seals) == await connection.fetch(seals)
+        assert await there.fetchval("SELECT count(*) FROM exposures") == 0
+    assert (await audit.audit_everything(elsewhere, "hero")).difference is None
+
+
+async def steered(client: httpx2.AsyncClient, learn: Step) -> None:
+    """Two decisions for one subject, limited and boosted, and learned."""
+    constraints = [{"name": "often", "cap": {"times": 5, "seconds": 60.0}}, {"name": "row", "in_a_row": 9}]
+    boosts = [{"name": "push", "actions": ["b"], "multiplier": 2.0}]
+    await create(client, constraints=constraints, boosts=boosts, terminal_kinds=["reward"])
+    for _ in range(2):
+        await reward(client, (await decide(client, subject="s"))["decision_id"])
+    await learn()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("unboosted", [0.5, 0.4, 0.0], "row 2: unboosted: expected a distribution"),
+        ("unboosted", [1.0], "row 2: unboosted: expected a distribution"),
+        ("seen", {"actions": {"60": {"a": 0}}, "segments": {"60": {}}}, "row 2: expected a"),
+        ("seen", {"actions": {"61": {}}, "segments": {"61": {}}}, "row 2: seen: expected what the config"),
+        ("seen", {"actions": {"60": {"a": 1}}}, "row 2: seen: expected what the config"),
+        ("subject", None, "row 2: seen: expected what the config"),
+    ],
+)
+async def test_what_cannot_have_been_taken_into_account_is_named(
+    client: httpx2.AsyncClient,
+    learn: Step,
+    database: Database,
+    elsewhere: Database,
+    tmp_path: Path,
+    field: str,
+    value: object,
+    named: str,
+) -> None:
+    await steered(client, learn)
+    await refused(database, elsewhere, tmp_path, 2, field, value, named)
+
+
+async def refused(
+    database: Database, elsewhere: Database, folder: Path, row: int, field: str, value: object, named: str
+) -> None:
+    """With this field of this row changed, nothing of the file is imported."""
+    path = folder / "hero.dsjson"
+    await history.export(database, "hero", path, "dsjson")
+    lines = path.read_text().splitlines()
+    changed = json.loads(lines[row - 1])
+    changed["_segbandit"]["record"][field] = value
+    lines[row - 1] = json.dumps(changed)
+    path.write_text("\n".join(lines))
+    with pytest.raises(InvalidInputError, match=named):
+        await importing.import_(elsewhere, path, "dsjson")
+    async with elsewhere.connection() as connection:
+        assert await bandits.listed(connection) == []
+
+
 @pytest.mark.parametrize(
     ("field", "value", "named"),
     [
@@ -223,17 +304,7 @@ async def test_a_row_that_cannot_be_is_named_and_nothing_is_imported(
     named: str,
 ) -> None:
     await audited_history(client, learn)
-    path = tmp_path / "hero.dsjson"
-    await history.export(database, "hero", path, "dsjson")
-    lines = path.read_text().splitlines()
-    changed = json.loads(lines[6])
-    changed["_segbandit"]["record"][field] = value
-    lines[6] = json.dumps(changed)
-    path.write_text("\n".join(lines))
-    with pytest.raises(InvalidInputError, match=named):
-        await importing.import_(elsewhere, path, "dsjson")
-    async with elsewhere.connection() as connection:
-        assert await bandits.listed(connection) == []
+    await refused(database, elsewhere, tmp_path, 7, field, value, named)
 
 
 async def test_options_in_a_file_do_not_reach_vowpal_wabbit(

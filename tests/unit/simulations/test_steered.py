@@ -11,7 +11,7 @@ import pytest
 
 from bandit.errors import InvalidInputError
 from bandit.policy import Policy, UniformPolicy
-from bandit.steering import Boost, Constraint, Schedule
+from bandit.steering import Boost, Cap, Constraint, Novelty, Schedule, Seen
 from bandit.types import Action, BanditConfig, Features, PolicySettings
 from simulations.environments.personas import Personas
 from simulations.evaluation.evaluate import evaluate
@@ -84,6 +84,40 @@ def test_it_gives_the_distributions_that_the_service_draws_from_bit_by_bit(kille
         boosted += made.unboosted is not None
     assert boosted == 300
     service.close()
+
+
+LIMITED = steered_world(
+    constraints=[
+        Constraint(name="once a minute", actions=["new-arrivals"], cap=Cap(times=1, seconds=60.0)),
+        Constraint(name="not thrice", in_a_row=2),
+    ],
+    novelty=Novelty(share=0.3, seconds=120.0),
+)
+
+
+def test_limits_go_by_what_the_log_says_that_the_subject_had_been_shown() -> None:
+    service, steering, narrowed = SimulatedService(LIMITED, Skewed(), salt="s"), Steering("x", LIMITED), 0
+    for number, one in enumerate(Personas().rounds(300, seed=1)):
+        made = service.decide(msgspec.structs.replace(one, subject=f"s{number % 10}"), str(number))
+        asked = row(
+            actions=one.actions, context=made.asked.context, subject=made.asked.subject,
+            decided_at=made.decided_at, seen=made.seen,
+        )  # fmt: skip
+        found = steering.pmf(Skewed(), asked)
+        assert [found[position] for position in made.positions] == made.pmf
+        narrowed += len(made.positions) < len(one.actions)
+    assert narrowed > 30
+    service.close()
+
+
+@pytest.mark.parametrize("seen", [None, Seen(actions={"3600": {}}, segments={"3600": {}})])
+def test_a_row_that_does_not_say_what_limits_ask_is_refused(seen: Seen | None) -> None:
+    actions = Personas().config.actions
+    with pytest.raises(
+        InvalidInputError, match="under-test: expected of row 7 what its subject had been shown"
+    ):
+        uniform(LIMITED, row(actions=actions, subject="s", seen=seen))
+    assert sum(uniform(LIMITED, row(actions=actions, subject=None))) == pytest.approx(1.0)
 
 
 def test_what_is_killed_or_disabled_now_is_not_chosen() -> None:
