@@ -207,6 +207,11 @@ class Bandit(Value, frozen=True, kw_only=True):
     #: What was asked for by the last change of policy, until it is promoted.
     candidate: Candidate | None = None
 
+    @property
+    def newest_version(self) -> int:
+        """The newest of the configuration in force and the candidate's: any change makes it another."""
+        return max(self.config_version, self.candidate.config_version if self.candidate else 0)
+
 
 # --- decisions -------------------------------------------------------------------------------------------
 

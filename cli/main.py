@@ -12,7 +12,21 @@ from pydantic import ValidationError
 from bandit import logs as logging
 from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
-from cli import archive, bandits, demo, evaluate, logs, models, proofs, replay_live, service, simulate, sweep
+from cli import (
+    archive,
+    bandits,
+    demo,
+    edit,
+    evaluate,
+    logs,
+    models,
+    proofs,
+    replay_live,
+    service,
+    simulate,
+    sweep,
+    switches,
+)
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -35,6 +49,11 @@ app.command()(archive.archive)
 app.command()(logs.export)
 app.command("import")(logs.import_)
 app.add_typer(logs.datasets, name="datasets")
+for command in (
+    edit.edit, switches.pause, switches.resume, switches.kill, switches.revive, switches.archive,
+    switches.changes,
+):  # fmt: skip
+    bandits.app.command()(command)
 app.add_typer(bandits.app, name="bandits")
 app.add_typer(models.app, name="models")
 

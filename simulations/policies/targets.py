@@ -238,7 +238,7 @@ def _first_offered(name: str, row: Logged, action_ids: Sequence[str]) -> Sequenc
 
 def of_config(name: str, config: BanditConfig, reward_range: tuple[float, float]) -> Target:
     """What a bandit with this configuration would have chosen, and learned, along the log."""
-    if config.mode == "online":
+    if config.mode == "online" and not config.paused:
         return Learning(name, config.policy, reward_range)
     return Static(name, FixedPolicy(config.baseline_action))
 

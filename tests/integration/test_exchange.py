@@ -14,6 +14,7 @@ import vowpalwabbit
 
 from bandit import catalogue, features, history, importing, parquet, rebuild, records
 from bandit.branches import BranchFold
+from bandit.changes import SOMEBODY
 from bandit.db import bandits, models
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database, connect
@@ -176,7 +177,7 @@ async def test_who_was_left_out_stays_left_out(
     await audited_history(client, learn)
     everybody = await models.lineage(connection, "hero", 3)
     without = await rebuild.rebuild(database, "hero", without_subjects=["s-1"], publish=True)
-    await catalogue.promote(database, "hero", without.published or 0)
+    await catalogue.promote(database, "hero", without.published or 0, SOMEBODY)
     imported = await moved(database, elsewhere, tmp_path, "dsjson", encoded=True)
     assert imported.weights_sha256 == without.weights_sha256 != everybody.weights_sha256
     lines = [json.loads(line) for line in (tmp_path / "first.dsjson").read_text().splitlines()]

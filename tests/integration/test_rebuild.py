@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from bandit import audit, catalogue
+from bandit.changes import SOMEBODY
 from bandit.db import models
 from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError, ConflictError, InvalidInputError, NotFoundError
@@ -186,7 +187,7 @@ async def test_nothing_is_published_when_another_branch_went_live_meanwhile(
     async def promote() -> None:
         database_of_its_own = Database(database.url, size=1)
         await database_of_its_own.open()
-        await catalogue.promote(database_of_its_own, "hero", other.published or 0)
+        await catalogue.promote(database_of_its_own, "hero", other.published or 0, SOMEBODY)
         await database_of_its_own.close()
 
     def meanwhile(done: int, _: int) -> None:
