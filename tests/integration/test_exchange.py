@@ -14,7 +14,7 @@ import vowpalwabbit
 
 from bandit import catalogue, features, history, importing, parquet, rebuild, records
 from bandit.branches import BranchFold
-from bandit.changes import SOMEBODY
+from bandit.changes import SOMEBODY, Author
 from bandit.db import bandits, models
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database, connect
@@ -82,7 +82,10 @@ async def moved(
     """Export, import elsewhere, export again: the same file."""
     first, second = folder / f"first.{form}", folder / f"second.{form}"
     written = await history.export(database, "hero", first, form, encoded=encoded)
-    imported = await importing.import_(elsewhere, first, form)
+    imported = await importing.import_(elsewhere, first, form, author=Author(who="ada", why="moving"))
+    (change,) = await catalogue.changes(elsewhere, "hero")
+    assert (change.who, change.why, change.what) == ("ada", "moving", "imported")
+    assert change.details == {"decisions": imported.decisions}
     again = await history.export(elsewhere, "hero", second, form, encoded=encoded)
     assert (written.decisions, again.left_out) == (again.decisions, 0)
     if form == "dsjson":

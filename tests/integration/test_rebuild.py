@@ -80,6 +80,9 @@ async def test_late_and_corrected_rewards_enter(
     assert found.same_as is None
     assert (await logged(client, "d-3"))["settled"]["reward"] == corrected, "the log stays as it was"
     assert states(await overview(client)) == ["live", "candidate"]
+    newest = (await client.get("/v1/bandits/hero/changes")).json()["changes"][0]
+    assert (newest["what"], newest["who"]) == ("rebuilt", "unknown")
+    assert newest["details"] == {"model_version": found.published, "branch": 2, "how": "rebuilt through 40"}
     await play(client, 10)
     while await learn():
         pass  # the learner takes the candidate up from its snapshot
