@@ -42,6 +42,7 @@ class Signed(Value, frozen=True, kw_only=True):
 
     #: Default: the address of the caller.
     who: Identifier | None = None
+    #: For whoever asks later why it is so.
     why: Why = NO_REASON
 
     def author(self, address: str) -> Author:
@@ -55,6 +56,7 @@ class BanditCreate(BanditConfig, frozen=True, kw_only=True):
     bandit_key: BanditKey
     #: Who creates it, for the audit log. Default: the address of the caller.
     who: Identifier | None = None
+    #: Why it is created, for the audit log.
     why: Why = NO_REASON
 
     def config(self) -> BanditConfig:

@@ -27,7 +27,12 @@ async def bandits(
     url: str, *arguments: str, editor: Path | None = None, answers: str | None = None
 ) -> Result:
     """A command in a thread, for it brings an event loop of its own."""
-    environment = {"DATABASE_URL": url, "COLUMNS": "200", "VISUAL": None, "EDITOR": editor and str(editor)}
+    environment: dict[str, str | None] = {
+        "DATABASE_URL": url,
+        "COLUMNS": "200",
+        "VISUAL": None,
+        "EDITOR": editor and str(editor),
+    }
     return await asyncio.to_thread(
         CliRunner().invoke, app, ["bandits", *arguments], env=environment, input=answers
     )
