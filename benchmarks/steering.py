@@ -3,8 +3,8 @@
     python -m benchmarks.steering
 
 Two API processes, a learner and PostgreSQL, while decisions and clicks come in. A bandit is paused and
-resumed in turn, as `segbandit bandits pause` does it, and every process is asked until it follows. The baseline,
-in the same run, is how long it takes to ask each of them once. Writes .bench/steering.json.
+resumed in turn, as `segbandit bandits pause` does it, and every process is asked until it follows. The
+baseline, in the same run, is how long it takes to ask each of them once. Writes .bench/steering.json.
 """
 
 from __future__ import annotations
