@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope bench-large bench-limits \
-  slow statistical faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-steering bench-ope bench-large \
+  bench-limits slow statistical faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -41,6 +41,9 @@ bench-scaling: $(VENV)/.dev
 
 bench-learning: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.learning
+
+bench-steering: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.steering
 
 bench-rebuild: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rebuild

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from api import deps, errors, openapi
 from api.loaded import BY_PATH
-from api.routes import alerts, bandits, decisions, health, measurements, models, rewards
+from api.routes import alerts, bandits, decisions, health, measurements, models, rewards, switches
 from bandit import logs
 from bandit.settings import Settings
 
@@ -50,7 +50,7 @@ def create_app(settings: Settings | None = None) -> App:
         redirect_slashes=False,  # a redirect would look like an answer to whoever does not follow it
     )
     errors.install(app)
-    for routes in (decisions, rewards, bandits, models, alerts, health, measurements):
+    for routes in (decisions, rewards, bandits, switches, models, alerts, health, measurements):
         app.include_router(routes.router)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]  # FastAPI's way to extend it
     return App(app)

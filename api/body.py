@@ -34,18 +34,18 @@ class _Repeated(dict[str, Any]):
     key = ""
 
 
-async def read(request: Request, expected: type[T], *, max_bytes: int = MAX_BYTES) -> T:
-    """The request's body as `expected`.
+async def read(request: Request, expected: type[T], *, max_bytes: int = MAX_BYTES, if_none: bytes = b"") -> T:
+    """The request's body as `expected`; where it is empty, `if_none` stands for it.
 
     Raises:
         TooLargeError: over `max_bytes`; the rest is not read.
         InvalidInputError: not JSON, or not such a value; the message names the field.
         ClientDisconnect: the client has gone.
     """
-    return convert(await read_json(request.receive, max_bytes=max_bytes), expected)
+    return convert(await read_json(request.receive, max_bytes=max_bytes, if_none=if_none), expected)
 
 
-async def read_json(receive: Receive, *, max_bytes: int) -> Any:
+async def read_json(receive: Receive, *, max_bytes: int, if_none: bytes = b"") -> Any:
     """The body that `receive` brings as plain JSON values. Errors as for `read`."""
     body, more = b"", True
     try:
@@ -66,7 +66,7 @@ async def read_json(receive: Receive, *, max_bytes: int) -> Any:
         raise InvalidInputError(
             f"body: expected all of it within {_MAX_SECONDS:.0f} s, got {len(body)} bytes.", target="body"
         ) from error
-    return parse(body)
+    return parse(body or if_none)
 
 
 @coroutine

@@ -29,7 +29,9 @@ from api.schemas import (
     ModelList,
     RewardAnswer,
     RewardBatch,
+    Signed,
 )
+from api.steering import ChangeList, SwitchAnswer, SwitchRequest
 from bandit.types import RewardEvent, Value
 
 
@@ -48,7 +50,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 
 
 _WIRE = [
-    BanditCreate, BanditPatch, BanditAnswer, BanditList,
+    BanditCreate, BanditPatch, BanditAnswer, BanditList, Signed, SwitchRequest, SwitchAnswer, ChangeList,
     DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
     AuditAnswer, ModelList, AlertList,
     RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
@@ -86,12 +88,18 @@ _COMMENTED = re.compile(r"((?:^    #:.*\n)+)    (\w+):", re.MULTILINE)
 
 
 def documented(
-    status: int, answer: type, *, body: Any = None, body_example: Any = None, example: Any = None
+    status: int,
+    answer: type,
+    *,
+    body: Any = None,
+    body_example: Any = None,
+    body_needed: bool = True,
+    example: Any = None,
 ) -> dict[str, Any]:
     """Arguments of a route decorator that put the body, the answer and the errors into OpenAPI."""
     extra: dict[str, Any] = {}
     if body is not None:
-        extra["requestBody"] = {"required": True, "content": _content(body, body_example)}
+        extra["requestBody"] = {"required": body_needed, "content": _content(body, body_example)}
     errors = {
         code: {"description": text, "content": _content(ErrorAnswer, None)} for code, text in _ERRORS.items()
     }

@@ -11,6 +11,7 @@ from bandit import steering
 from bandit.alerts import Alerts, sentence
 from bandit.audit import Difference
 from bandit.catalogue import Overview
+from bandit.changes import NO_REASON, Author, Why
 from bandit.feedback import Receipt
 from bandit.steering import Alert, Seen
 from bandit.types import (
@@ -38,19 +39,38 @@ from bandit.types import (
 MAX_BATCH = 1_000
 
 
+class Signed(Value, frozen=True, kw_only=True):
+    """Who changes something and why, for the audit log."""
+
+    #: Default: the address of the caller.
+    who: Identifier | None = None
+    #: For whoever asks later why it is so.
+    why: Why = NO_REASON
+
+    def author(self, address: str) -> Author:
+        """Who and why; a caller that gave no name is known by its address."""
+        return Author(who=self.who or f"caller at {address}", why=self.why)
+
+
 class BanditCreate(BanditConfig, frozen=True, kw_only=True):
     """A new decision point; everything but key and actions has a default."""
 
     bandit_key: BanditKey
+    #: Who creates it, for the audit log. Default: the address of the caller.
+    who: Identifier | None = None
+    #: Why it is created, for the audit log.
+    why: Why = NO_REASON
 
     def config(self) -> BanditConfig:
-        """All but the key."""
+        """All but the key, who and why."""
         return BanditConfig(**{name: getattr(self, name) for name in BanditConfig.__struct_fields__})
 
 
-class BanditPatch(Value, frozen=True, kw_only=True):
+class BanditPatch(Signed, frozen=True, kw_only=True):
     """The fields to replace; each one given replaces the whole field."""
 
+    #: The `newest_version` of the bandit for which they were made; if it is another now, nothing is changed.
+    if_version: Annotated[int, Meta(ge=1, le=2**31 - 1)] | None = None
     actions: Annotated[list[Action], Meta(min_length=1, max_length=1_000)] | UnsetType = UNSET
     baseline_action: Identifier | UnsetType | None = UNSET
     policy: PolicySettings | UnsetType = UNSET
@@ -71,12 +91,19 @@ class BanditPatch(Value, frozen=True, kw_only=True):
     time_zone: steering.TimeZone | UnsetType = UNSET
     alerts: steering.AlertBounds | UnsetType = UNSET
 
+    def fields(self) -> dict[str, Any]:
+        """The fields of the configuration that were given."""
+        given = {name: getattr(self, name) for name in BanditConfig.__struct_fields__}
+        return {name: value for name, value in given.items() if value is not UNSET}
+
 
 class BanditAnswer(BanditConfig, frozen=True, kw_only=True):
     """A bandit under the configuration in force."""
 
     bandit_key: str
     config_version: int
+    #: The newer of `config_version` and the candidate's: `if_version` of a change that is to meet no other.
+    newest_version: int
     #: A changed policy that is learned from the log beside the live one, until it is promoted.
     candidate: Candidate | None
     archived: bool
@@ -344,6 +371,7 @@ def bandit_answer(bandit: Bandit) -> BanditAnswer:
     return BanditAnswer(
         bandit_key=bandit.bandit_key,
         config_version=bandit.config_version,
+        newest_version=bandit.newest_version,
         candidate=bandit.candidate,
         archived=bandit.archived,
         created_at=bandit.created_at,

@@ -1,8 +1,10 @@
-"""Use case: create, change, list and archive bandits, and say which of their models serves."""
+"""Use case: create, change, list and archive bandits, say which of their models serves; by whom, and why."""
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,14 +12,15 @@ import msgspec
 
 from bandit import branches as branching
 from bandit import consistency, features, versions, vw
+from bandit.changes import Author, Change, What, difference
 from bandit.comparison import Interval
-from bandit.db import bandits, models
+from bandit.db import audit_log, bandits, models
 from bandit.db.pool import Connection, Database
 from bandit.errors import ConflictError, InvalidInputError
-from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, RewardDefinition, Value
+from bandit.types import Action, Bandit, BanditConfig, Branch, ModelVersion, RewardDefinition, Value
 
 
-async def create(database: Database, bandit_key: str, config: BanditConfig) -> Bandit:
+async def create(database: Database, bandit_key: str, config: BanditConfig, author: Author) -> Bandit:
     """Create a decision point.
 
     Raises:
@@ -40,39 +43,83 @@ async def create(database: Database, bandit_key: str, config: BanditConfig) -> B
                 target="bandit_key",
             )
         await models.insert_branch(connection, models.begun(bandit_key, 1, "live", 1, "created"))
+        await audit_log.insert(connection, bandit_key, author, "created")
     return bandit
 
 
-async def change(database: Database, bandit_key: str, fields: dict[str, Any]) -> Bandit:
+async def change(
+    database: Database,
+    bandit_key: str,
+    fields: dict[str, Any],
+    author: Author,
+    *,
+    expected_version: int | None = None,
+) -> Bandit:
     """Replace the given fields of the configuration by a new version; what was learned stays.
 
     An action whose id is new to the catalogue is one of the newcomers (`steering.Newcomers`) for a while. A
     policy that learns otherwise than the live one becomes a candidate, learned from the log beside it; the
     other fields are in force at once. Where nothing was learned yet, so is the policy.
 
+    `expected_version`: the bandit's `newest_version` that the fields were made for.
+
     Raises:
         NotFoundError: no such bandit.
         InvalidInputError: the new configuration contradicts itself; the old one stays in force.
+        ConflictError: somebody changed it since `expected_version`.
+    """
+    return await revise(
+        database, bandit_key, lambda _: fields, author, "changed", expected_version=expected_version
+    )
+
+
+async def revise(
+    database: Database,
+    bandit_key: str,
+    wanted: Callable[[BanditConfig], dict[str, Any]],
+    author: Author,
+    what: What,
+    *,
+    expected_version: int | None = None,
+) -> Bandit:
+    """As `change`, by the fields that `wanted` makes of the configuration that it is to take the place of.
+
+    Where that changes nothing, nothing is written. Errors as for `change`, and those of `wanted`.
     """
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
-        config = checked(_dated(bandit.config, msgspec.structs.replace(bandit.config, **fields)))
-        if fields.keys() & {"policy", "reward"}:
-            config = await _branched(connection, bandit, config, policy_given="policy" in fields)
-        if config != bandit.config:
-            changed = msgspec.structs.replace(
-                bandit,
-                config=config,
-                config_version=await bandits.next_config_version(connection, bandit_key),
+        if expected_version not in (None, bandit.newest_version):
+            raise ConflictError(
+                f"if_version: expected the bandit's newest version, {bandit.newest_version}, got "
+                f"{expected_version}: somebody changed it meanwhile, and nothing was changed now. Look at "
+                "what it is, and who changed it, and repeat what is still wanted.",
+                target="if_version",
             )
-            await bandits.update(connection, changed)
-            live = await versions.live(connection, bandit_key)
-            learns = await bandits.get(connection, bandit_key, config_version=live.config_version)
-            if versions.same_learning(learns.config, config):
-                await models.move_to_config(connection, live, changed.config_version)
-            elif not live.newest_version:
-                await _begin_again(connection, changed)
-        return await bandits.get(connection, bandit_key)
+        await _put_in_force(connection, bandit, wanted(bandit.config))
+        changed = await bandits.get(connection, bandit_key)
+        if changed != bandit:
+            await audit_log.insert(connection, bandit_key, author, what, difference(bandit, changed))
+        return changed
+
+
+async def _put_in_force(connection: Connection, bandit: Bandit, fields: dict[str, Any]) -> None:
+    config = checked(_dated(bandit.config, msgspec.structs.replace(bandit.config, **fields)))
+    if fields.keys() & {"policy", "reward"}:
+        config = await _branched(connection, bandit, config, policy_given="policy" in fields)
+    if config == bandit.config:
+        return
+    changed = msgspec.structs.replace(
+        bandit,
+        config=config,
+        config_version=await bandits.next_config_version(connection, bandit.bandit_key),
+    )
+    await bandits.update(connection, changed)
+    live = await versions.live(connection, bandit.bandit_key)
+    learns = await bandits.get(connection, bandit.bandit_key, config_version=live.config_version)
+    if versions.same_learning(learns.config, config):
+        await models.move_to_config(connection, live, changed.config_version)
+    elif not live.newest_version:
+        await _begin_again(connection, changed)
 
 
 def _dated(before: BanditConfig | None, config: BanditConfig) -> BanditConfig:
@@ -135,15 +182,17 @@ async def _begin_again(connection: Connection, bandit: Bandit) -> None:
     await models.insert_branch(connection, begun)
 
 
-async def archive(database: Database, bandit_key: str) -> Bandit:
+async def archive(database: Database, bandit_key: str, author: Author) -> Bandit:
     """Take a bandit out of service; its log and models stay, late rewards still settle.
 
     Raises:
         NotFoundError: no such bandit.
     """
     async with database.transaction() as connection:
-        await bandits.get(connection, bandit_key, lock=True)
-        await bandits.archive(connection, bandit_key)
+        bandit = await bandits.get(connection, bandit_key, lock=True)
+        if not bandit.archived:
+            await bandits.archive(connection, bandit_key)
+            await audit_log.insert(connection, bandit_key, author, "archived")
         return await bandits.get(connection, bandit_key)
 
 
@@ -199,7 +248,7 @@ def _in_rewards(found: Interval, definition: RewardDefinition) -> Interval:
     )
 
 
-async def promote(database: Database, bandit_key: str, model_version: int) -> None:
+async def promote(database: Database, bandit_key: str, model_version: int, author: Author) -> None:
     """Make the version's branch live: its newest version is served from now on, and it goes on learning.
 
     Raises:
@@ -208,12 +257,13 @@ async def promote(database: Database, bandit_key: str, model_version: int) -> No
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
         model = await models.lineage(connection, bandit_key, model_version)
-        await versions.promote(
-            connection, bandit, model.branch, f"model {model_version} was promoted by hand"
-        )
+        async with _noted(connection, model, author, "promoted"):
+            await versions.promote(
+                connection, bandit, model.branch, f"model {model_version} was promoted by hand"
+            )
 
 
-async def roll_back(database: Database, bandit_key: str, model_version: int) -> None:
+async def roll_back(database: Database, bandit_key: str, model_version: int, author: Author) -> None:
     """Serve exactly this version until something is promoted; learning goes on beside it.
 
     Raises:
@@ -223,7 +273,40 @@ async def roll_back(database: Database, bandit_key: str, model_version: int) -> 
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
         model = await models.lineage(connection, bandit_key, model_version)
-        await versions.roll_back(connection, bandit, model, f"rolled back to model {model_version} by hand")
+        async with _noted(connection, model, author, "rolled back"):
+            await versions.roll_back(
+                connection, bandit, model, f"rolled back to model {model_version} by hand"
+            )
+
+
+@asynccontextmanager
+async def _noted(
+    connection: Connection, model: ModelVersion, author: Author, what: What
+) -> AsyncIterator[None]:
+    """If another branch is live after the block, or another version pinned, the audit log says so."""
+
+    async def served() -> tuple[int, int | None]:
+        live = await versions.live(connection, model.bandit_key)
+        return live.branch, await models.pinned(connection, model.bandit_key)
+
+    before = await served()
+    yield
+    if await served() != before:
+        details = {"model_version": model.model_version, "branch": model.branch}
+        await audit_log.insert(connection, model.bandit_key, author, what, details)
+
+
+async def changes(
+    database: Database, bandit_key: str, *, before: int | None = None, limit: int = 100
+) -> list[Change]:
+    """Up to `limit` changes of the bandit whose entry is under `before`, newest first.
+
+    Raises:
+        NotFoundError: no such bandit.
+    """
+    async with database.snapshot() as connection:
+        await bandits.get(connection, bandit_key)
+        return await audit_log.listed(connection, bandit_key, before=before, limit=limit)
 
 
 async def get(database: Database, bandit_key: str) -> Bandit:
@@ -263,6 +346,12 @@ def checked(config: BanditConfig) -> BanditConfig:
             "or null for the first enabled action.",
             target="baseline_action",
         )
+    if not servable(config):
+        raise InvalidInputError(
+            "killed_actions: expected to leave an enabled action of the catalogue, got none left; revive or "
+            "enable one, or pause or archive the bandit.",
+            target="killed_actions",
+        )
     low, high = config.reward.clip
     if not low < high:
         raise InvalidInputError(
@@ -275,6 +364,16 @@ def checked(config: BanditConfig) -> BanditConfig:
             target="default_reward",
         )
     vw.check(config.policy)
-    config = msgspec.structs.replace(config, baseline_action=baseline or enabled[0])
+    config = msgspec.structs.replace(config, baseline_action=baseline or servable(config)[0].action_id)
     consistency.check(config)
     return config
+
+
+def servable(config: BanditConfig) -> list[Action]:
+    """The actions of the catalogue that are enabled and not killed, in their order."""
+    actions, segments = set(config.killed_actions), set(config.killed_segments)
+    return [
+        action
+        for action in config.actions
+        if action.enabled and action.action_id not in actions and action.segment not in segments
+    ]

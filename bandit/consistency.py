@@ -42,12 +42,6 @@ def check(config: BanditConfig) -> None:
         if boost.schedule is not None:
             _schedule(f"boosts[{index}].schedule", boost.schedule)
     enabled = [action for action in config.actions if action.enabled]
-    killed, segments = set(config.killed_actions), set(config.killed_segments)
-    if all(action.action_id in killed or action.segment in segments for action in enabled):
-        _refuse(
-            "killed_segments" if segments else "killed_actions",
-            "expected at least one enabled action that is not killed, got none; pause the bandit instead",
-        )
     _shares(config, enabled)
 
 

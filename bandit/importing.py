@@ -11,7 +11,8 @@ import msgspec
 
 from bandit import catalogue, dsjson, parquet, records
 from bandit.branches import BranchFold
-from bandit.db import bandits, models
+from bandit.changes import SOMEBODY, Author
+from bandit.db import audit_log, bandits, models
 from bandit.db import history as past
 from bandit.db.bandits import ConfigCache
 from bandit.db.history import Past
@@ -41,6 +42,7 @@ async def import_(
     form: Format,
     *,
     bandit_key: str | None = None,
+    author: Author = SOMEBODY,
     progress: Progress = lambda *_: None,
 ) -> Imported:
     """Make a bandit of a file that `export` wrote, and learn its model from the log; all of it, or nothing.
@@ -65,7 +67,9 @@ async def import_(
             newest_model = max(newest_model, *(one.model_version for one in chunk))
             progress("decisions", seq, seq)
         await past.begin_versions_after(connection, key, newest_model)
-        return await _learn(connection, bandit, head, seq, progress)
+        imported = await _learn(connection, bandit, head, seq, progress)
+        await audit_log.insert(connection, key, author, "imported", {"decisions": seq})
+        return imported
 
 
 def opened_file(path: Path, form: Format) -> tuple[Header, Iterator[Record]]:

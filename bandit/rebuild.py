@@ -10,7 +10,8 @@ import msgspec
 
 from bandit import rewards, versions, vw
 from bandit.branches import BranchFold, refolded
-from bandit.db import bandits, models, training
+from bandit.changes import SOMEBODY, Author
+from bandit.db import audit_log, bandits, models, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
@@ -59,6 +60,7 @@ async def rebuild(
     reward_definition: int | None = None,
     without_subjects: Sequence[str] = (),
     publish: bool = False,
+    author: Author = SOMEBODY,
     progress: Progress = lambda *_: None,
 ) -> Rebuilt:
     """Fold the log under the policy in force; each reward is settled again from its events, late ones too.
@@ -68,7 +70,8 @@ async def rebuild(
     leaves out or defines anew, learns what is left alone.
 
     `reward_definition` is a configuration version whose definition all rewards are settled by; by default
-    each by the one it was settled by first. `progress` hears how many events were folded, and of how many.
+    each by the one it was settled by first. `author` is who publishes, and why. `progress` hears how many
+    events were folded, and of how many.
 
     Raises:
         NotFoundError: no such bandit or configuration version.
@@ -143,7 +146,7 @@ async def rebuild(
             same = await models.on_branch(connection, live, through) if alike else None
             published, before = None, bandit.candidate
             if publish and not (same and same.weights_sha256 == sha256 and through == end):
-                published = await _publish(database, folded, live, revised, reward_definition)
+                published = await _publish(database, folded, live, revised, reward_definition, author)
         finally:
             folded.close()
     return Rebuilt(
@@ -243,6 +246,7 @@ async def _publish(
     live: Branch,
     revised: Sequence[tuple[int, float]],
     reward_definition: int | None,
+    author: Author,
 ) -> int:
     """Keep the result as the candidate; the learner takes it on from there."""
     bandit_key = folded.bandit.bandit_key
@@ -276,4 +280,6 @@ async def _publish(
         await models.revise(connection, folded.branch, revised)
         published = await folded.publish(connection)
         await folded.count(connection)
+        details = {"model_version": published.model_version, "branch": folded.branch.branch}
+        await audit_log.insert(connection, bandit_key, author, "rebuilt", {**details, "how": reason})
         return published.model_version

@@ -126,8 +126,8 @@ _encode = msgspec.json.Encoder().encode
 def logger_name(mode: str, model_version: int, config_version: int) -> str:
     """Which policy made a decision.
 
-    >>> logger_name("online", 12, 3), logger_name("online", 0, 3), logger_name("fallback", 12, 3)
-    ('model 12', 'config 3', 'fallback of config 3')
+    >>> logger_name("online", 12, 3), logger_name("online", 0, 3), logger_name("paused", 12, 3)
+    ('model 12', 'config 3', 'paused of config 3')
     """
     if mode != "online":
         return f"{mode} of config {config_version}"

@@ -152,6 +152,7 @@ class BanditConfig(Value, frozen=True, kw_only=True, dict=True):
     (`dict`: `constraints`, `exposures` and `shares` remember with it what they made of it.)
     """
 
+    #: The catalogue: what can be chosen where a request brings no actions of its own.
     actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]
     #: Served when the model cannot be, and in apprentice mode. Default: the first enabled action.
     baseline_action: Identifier | None = None
@@ -173,12 +174,15 @@ class BanditConfig(Value, frozen=True, kw_only=True, dict=True):
     promotion: Literal["manual", "automatic"] = "manual"
     #: While it is paused, the baseline is served with probability 1; what was decided is learned on.
     paused: bool = False
-    #: Never served, whoever brings them: ids of actions, and segments.
+    #: Ids of actions that are never served, whoever brings them.
     killed_actions: steering.Names = []
+    #: The same of all actions of a segment.
     killed_segments: steering.Names = []
+    #: What holds for actions and segments: shares, schedules, conditions, caps.
     constraints: Annotated[list[steering.Constraint], Meta(max_length=200)] = []
     #: What the business wants more or less of than the policy.
     boosts: Annotated[list[steering.Boost], Meta(max_length=100)] = []
+    #: The share of what a subject was not shown of late. Null: no such share.
     novelty: steering.Novelty | None = None
     newcomers: steering.Newcomers = steering.Newcomers()
     #: What all offered actions have together at least, each alike, so that none is ever out of sight.
@@ -209,6 +213,11 @@ class Bandit(Value, frozen=True, kw_only=True):
     created_at: datetime
     #: What was asked for by the last change of policy, until it is promoted.
     candidate: Candidate | None = None
+
+    @property
+    def newest_version(self) -> int:
+        """The newest of the configuration in force and the candidate's: any change makes it another."""
+        return max(self.config_version, self.candidate.config_version if self.candidate else 0)
 
 
 # --- decisions -------------------------------------------------------------------------------------------

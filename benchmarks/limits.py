@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bandit import catalogue, serving
+from bandit.changes import Author
 from bandit.db import schema
 from bandit.db.pool import Connection, Database, connect
 from bandit.limited import LimitedDecider
@@ -55,7 +56,7 @@ class Side:
         await schema.ensure_partitions(connection)
         database = Database(url, size=1)
         await database.open()
-        await catalogue.create(database, "bench", config)
+        await catalogue.create(database, "bench", config, Author(who="benchmark", why="measured"))
         return cls(database, connection, await serving.load(database, "bench"))
 
     async def turn(self, asked: list[DecisionInput]) -> tuple[float, ...]:

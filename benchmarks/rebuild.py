@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from bandit import catalogue, features, logs, vw_arguments
+from bandit.changes import SOMEBODY
 from bandit.db import embedded, schema, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Database, connect
@@ -51,7 +52,7 @@ OUTPUT = Path(".bench/rebuild.json")
 async def make_log(database: Database, progress: Progress) -> None:
     """A bandit that has decided, been rewarded and learned."""
     rng = random.Random(1)
-    await catalogue.create(database, "bench", CONFIG)
+    await catalogue.create(database, "bench", CONFIG, SOMEBODY)
     decider, feedback = Decider(database), Feedback(database)
     learner = Learner(database.url, Settings(database_url=database.url, settle_batch=BATCH))
     connection = await connect(database.url)

@@ -39,6 +39,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bandit import catalogue, logs, retention, vw
+from bandit.changes import SOMEBODY
 from bandit.db.pool import LONG_PATIENCE, Database, connect
 from bandit.db.schema import ensure_partitions
 from bandit.decide import Decider
@@ -362,7 +363,7 @@ async def _decide(url: str, count: int) -> list[str]:
     rng = random.Random(2)
     database = Database(url, size=2)
     await database.open()
-    await catalogue.create(database, "bench", world.CONFIG)
+    await catalogue.create(database, "bench", world.CONFIG, SOMEBODY)
     serving, decider = await load_serving(database, "bench"), Decider(database)
 
     async def current() -> Any:

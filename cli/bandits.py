@@ -13,9 +13,13 @@ from rich.table import Table
 from api.body import convert, parse
 from api.schemas import BanditCreate, bandit_answer
 from bandit import catalogue
+from bandit.types import Bandit
+from cli.author import NOT_SAID, Who, Why, author
 from cli.service import DataDir, migrated, prepared, with_database
 
-app = typer.Typer(help="List, show and create bandits.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, show, create, edit, pause and resume bandits; kill and revive actions.", no_args_is_help=True
+)
 Key = Annotated[str, typer.Argument(help="The bandit's key.")]
 
 
@@ -33,7 +37,7 @@ def list_(data_dir: DataDir = None) -> None:
             bandit.config.mode,
             type(bandit.config.policy.exploration).__name__,
             str(len(bandit.config.actions)),
-            "archived" if bandit.archived else "in service",
+            _state(bandit),
         )
     Console().print(table)
 
@@ -56,6 +60,8 @@ def create(
         Path | None,
         typer.Option(help="JSON as for POST /v1/bandits, without the key.", exists=True, dir_okay=False),
     ] = None,
+    why: Why = NOT_SAID,
+    who: Who = None,
     data_dir: DataDir = None,
 ) -> None:
     """Create a bandit from action ids or from a JSON file.
@@ -69,7 +75,16 @@ def create(
     else:
         raise typer.BadParameter("expected --action (one or more) or --config FILE, got neither.")
     wanted = convert({**fields, "bandit_key": bandit_key}, BanditCreate)
+    by = author(who, why)
     bandit = with_database(
-        migrated(data_dir), lambda database: catalogue.create(database, bandit_key, wanted.config())
+        migrated(data_dir), lambda database: catalogue.create(database, bandit_key, wanted.config(), by)
     )
     Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
+
+
+def _state(bandit: Bandit) -> str:
+    if bandit.archived:
+        return "archived"
+    killed = len(bandit.config.killed_actions) + len(bandit.config.killed_segments)
+    state = "paused" if bandit.config.paused else "in service"
+    return state + (f", {killed} killed" if killed else "")

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 from bandit import history, importing
 from bandit.db.pool import Database
 from bandit.settings import Settings
+from cli.author import NOT_SAID, Who, Why, author
 from cli.errors import clean_exit, laboratory
 from cli.progress import shown
 from cli.service import DataDir, migrated, prepared, with_database
@@ -67,7 +68,14 @@ def export(
         )
 
 
-def import_(file: File, bandit: NewKey = None, form: Format = None, data_dir: DataDir = None) -> None:
+def import_(
+    file: File,
+    bandit: NewKey = None,
+    form: Format = None,
+    why: Why = NOT_SAID,
+    who: Who = None,
+    data_dir: DataDir = None,
+) -> None:
     """Make a bandit of a file that was exported, with its whole log, and learn its model from it.
 
     All of it is imported, or nothing.
@@ -75,11 +83,14 @@ def import_(file: File, bandit: NewKey = None, form: Format = None, data_dir: Da
     Example: segbandit import hero.parquet --bandit hero-copy
     """
     with clean_exit("Nothing was imported."):
+        by = author(who, why)
         read_as = history.format_of(file, form)
 
         async def run(database: Database) -> importing.Imported:
             return await shown(
-                lambda told: importing.import_(database, file, read_as, bandit_key=bandit, progress=told)
+                lambda told: importing.import_(
+                    database, file, read_as, bandit_key=bandit, author=by, progress=told
+                )
             )
 
         made = with_database(migrated(data_dir), run)

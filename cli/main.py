@@ -17,6 +17,7 @@ from cli import (
     archive,
     bandits,
     demo,
+    edit,
     evaluate,
     logs,
     models,
@@ -25,6 +26,7 @@ from cli import (
     service,
     simulate,
     sweep,
+    switches,
 )
 from cli.errors import say_failed
 
@@ -48,7 +50,11 @@ app.command()(archive.archive)
 app.command()(logs.export)
 app.command("import")(logs.import_)
 app.add_typer(logs.datasets, name="datasets")
-bandits.app.command("alerts")(alerts.alerts)
+for command in (
+    edit.edit, switches.pause, switches.resume, switches.kill, switches.revive, switches.archive,
+    switches.changes, alerts.alerts,
+):  # fmt: skip
+    bandits.app.command()(command)
 app.add_typer(bandits.app, name="bandits")
 app.add_typer(models.app, name="models")
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from api.schemas import BranchAnswer, ModelList, model_list
 from bandit import catalogue, rebuild
 from bandit.db.pool import Database
+from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
 from cli.service import DataDir, prepared, with_database
 
@@ -30,27 +31,33 @@ def list_(bandit_key: Key, limit: Limit = 20, data_dir: DataDir = None) -> None:
 
 
 @app.command()
-def promote(bandit_key: Key, version: Version, data_dir: DataDir = None) -> None:
+def promote(
+    bandit_key: Key, version: Version, why: Why = NOT_SAID, who: Who = None, data_dir: DataDir = None
+) -> None:
     """Make the version's branch live: its newest version is served, and it goes on learning.
 
     Example: segbandit models promote hero 12
     """
-    with_database(prepared(data_dir), lambda db: catalogue.promote(db, bandit_key, version))
+    by = author(who, why)
+    with_database(prepared(data_dir), lambda db: catalogue.promote(db, bandit_key, version, by))
     _show(bandit_key, 5, data_dir)
 
 
 @app.command()
-def rollback(bandit_key: Key, version: Version, data_dir: DataDir = None) -> None:
+def rollback(
+    bandit_key: Key, version: Version, why: Why = NOT_SAID, who: Who = None, data_dir: DataDir = None
+) -> None:
     """Serve exactly this version until something is promoted; learning goes on beside it.
 
     A version whose bytes were pruned is folded again from the log, which takes its time.
 
     Example: segbandit models rollback hero 9
     """
+    by = author(who, why)
 
     async def run(database: Database) -> None:
         await rebuild.restore(database, bandit_key, version)
-        await catalogue.roll_back(database, bandit_key, version)
+        await catalogue.roll_back(database, bandit_key, version, by)
 
     with_database(prepared(data_dir), run)
     _show(bandit_key, 5, data_dir)

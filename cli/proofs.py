@@ -11,6 +11,7 @@ from bandit import rebuild as rebuilding
 from bandit.audit import AuditReport
 from bandit.db.pool import Database
 from bandit.errors import NotFoundError
+from cli.author import NOT_SAID, Who, Why, author
 from cli.errors import clean_exit, say_failed
 from cli.progress import shown
 from cli.service import DataDir, prepared, with_database
@@ -98,6 +99,8 @@ def rebuild(
     reward_definition: Definition = None,
     without_subject: WithoutSubject = None,
     publish: Publish = False,
+    why: Why = NOT_SAID,
+    who: Who = None,
     data_dir: DataDir = None,
 ) -> None:
     """Fold a bandit's training log again, with rewards that came late or were corrected since.
@@ -107,6 +110,7 @@ def rebuild(
 
     Example: segbandit rebuild --bandit hero
     """
+    by = author(who, why)
 
     async def run(database: Database) -> rebuilding.Rebuilt:
         return await shown(
@@ -117,6 +121,7 @@ def rebuild(
                 reward_definition=reward_definition,
                 without_subjects=without_subject or (),
                 publish=publish,
+                author=by,
                 progress=lambda done, total: told("events", done, total),
             )
         )

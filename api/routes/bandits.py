@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from api import body
 from api.answer import answer
 from api.deps import Here
 from api.openapi import documented
-from api.schemas import BanditAnswer, BanditCreate, BanditList, BanditPatch, bandit_answer
+from api.schemas import (
+    BanditAnswer,
+    BanditCreate,
+    BanditList,
+    BanditPatch,
+    Signed,
+    bandit_answer,
+)
+from api.steering import ChangeList
 from bandit import catalogue
+from bandit.changes import Author
 
 
 async def _key(bandit_key: str) -> str:
@@ -21,7 +29,28 @@ async def _key(bandit_key: str) -> str:
     return bandit_key
 
 
+async def _signed(request: Request) -> Author:
+    """Who changes something and why, by a body that may be left out."""
+    return (await body.read(request, Signed, if_none=b"{}")).author(address(request))
+
+
+def address(request: Request) -> str:
+    """From where a request comes; behind a proxy, the proxy's."""
+    return request.client.host if request.client else "an unknown address"
+
+
 Key = Annotated[str, Depends(_key)]
+By = Annotated[Author, Depends(_signed)]
+#: How a body of who and why stands in OpenAPI.
+SIGNED: dict[str, Any] = {
+    "body": Signed,
+    "body_needed": False,
+    "body_example": {"who": "ada@example.org", "why": "the spring campaign is over"},
+}
+#: What an entry of the audit log, a bigint in the database, can be.
+_LARGEST = 2**63 - 1
+Before = Annotated[int, Query(ge=1, le=_LARGEST, description="Only entries under this one.")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="How many changes at most.")]
 router = APIRouter(prefix="/v1/bandits", tags=["bandits"])
 _EXAMPLE = {
     "bandit_key": "hero",
@@ -39,7 +68,8 @@ _EXAMPLE = {
 async def create_bandit(request: Request, here: Here) -> Response:
     """Create a decision point. Only `bandit_key` and `actions` are needed."""
     given = await body.read(request, BanditCreate)
-    bandit = await catalogue.create(here.database, given.bandit_key, given.config())
+    author = Signed(who=given.who, why=given.why).author(address(request))
+    bandit = await catalogue.create(here.database, given.bandit_key, given.config(), author)
     return answer(201, bandit_answer(bandit))
 
 
@@ -62,19 +92,31 @@ async def get_bandit(bandit_key: Key, here: Here) -> Response:
 async def change_bandit(bandit_key: Key, request: Request, here: Here) -> Response:
     """Replace the given fields by a new configuration version. What was learned is kept."""
     patch = await body.read(request, BanditPatch)
-    fields = {
-        name: value
-        for name in BanditPatch.__struct_fields__
-        if (value := getattr(patch, name)) is not msgspec.UNSET
-    }
-    bandit = await catalogue.change(here.database, bandit_key, fields)
+    bandit = await catalogue.change(
+        here.database,
+        bandit_key,
+        patch.fields(),
+        patch.author(address(request)),
+        expected_version=patch.if_version,
+    )
     await here.servings.refresh()
     return answer(200, bandit_answer(bandit))
 
 
-@router.post("/{bandit_key}:archive", **documented(200, BanditAnswer))
-async def archive_bandit(bandit_key: Key, here: Here) -> Response:
+@router.get("/{bandit_key}/changes", **documented(200, ChangeList))
+async def list_changes(
+    bandit_key: Key, here: Here, before: Before = _LARGEST, limit: Limit = 100
+) -> Response:
+    """Who changed what and why, newest first."""
+    found = await catalogue.changes(here.database, bandit_key, before=before, limit=limit + 1)
+    shown, more = found[:limit], found[limit:]
+    older = shown[-1].entry if more else None
+    return answer(200, ChangeList(bandit_key=bandit_key, changes=shown, next_before=older))
+
+
+@router.post("/{bandit_key}:archive", **documented(200, BanditAnswer, **SIGNED))
+async def archive_bandit(bandit_key: Key, author: By, here: Here) -> Response:
     """Take the bandit out of service. Its log and models stay; late rewards still settle."""
-    bandit = await catalogue.archive(here.database, bandit_key)
+    bandit = await catalogue.archive(here.database, bandit_key, author)
     await here.servings.refresh()
     return answer(200, bandit_answer(bandit))

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Query, Response
 from api.answer import answer
 from api.deps import Here
 from api.openapi import documented
-from api.routes.bandits import Key
+from api.routes.bandits import SIGNED, By, Key
 from api.schemas import ModelList, model_list
 from bandit import catalogue
 
@@ -28,17 +28,17 @@ async def list_models(bandit_key: Key, here: Here, before: Before = _LARGEST, li
     return answer(200, model_list(found))
 
 
-@router.post("/{model_version}:promote", **documented(200, ModelList))
-async def promote(bandit_key: Key, model_version: Version, here: Here) -> Response:
+@router.post("/{model_version}:promote", **documented(200, ModelList, **SIGNED))
+async def promote(bandit_key: Key, model_version: Version, author: By, here: Here) -> Response:
     """Make this version's branch live. Its newest version is served from now on, and it goes on learning."""
-    await catalogue.promote(here.database, bandit_key, model_version)
+    await catalogue.promote(here.database, bandit_key, model_version, author)
     return await _now(bandit_key, here)
 
 
-@router.post("/{model_version}:rollback", **documented(200, ModelList))
-async def roll_back(bandit_key: Key, model_version: Version, here: Here) -> Response:
+@router.post("/{model_version}:rollback", **documented(200, ModelList, **SIGNED))
+async def roll_back(bandit_key: Key, model_version: Version, author: By, here: Here) -> Response:
     """Serve exactly this version until something is promoted; learning goes on beside it."""
-    await catalogue.roll_back(here.database, bandit_key, model_version)
+    await catalogue.roll_back(here.database, bandit_key, model_version, author)
     return await _now(bandit_key, here)
 
 

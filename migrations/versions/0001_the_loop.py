@@ -209,7 +209,7 @@ _TABLES = (
     CREATE TABLE audit_log (
         entry           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         bandit_key      text NOT NULL REFERENCES bandits,
-        changed_at      timestamptz NOT NULL DEFAULT now(),
+        changed_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
         who             text NOT NULL,
         what            text NOT NULL,
         why             text NOT NULL,
@@ -218,6 +218,12 @@ _TABLES = (
     )
     """,
     "CREATE INDEX audit_log_by_bandit ON audit_log (bandit_key, entry)",
+    """
+    CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS
+    $$ BEGIN RAISE EXCEPTION '% is only ever added to', TG_TABLE_NAME; END $$
+    """,
+    "CREATE TRIGGER audit_log_is_kept BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log"
+    " EXECUTE FUNCTION refuse_change()",
     # What owners should look at: raised, and cleared once it is over.
     """
     CREATE TABLE alerts (
@@ -270,3 +276,4 @@ def downgrade() -> None:
         "decisions bandit_configs bandits"
     ).split():
         op.execute(f"DROP TABLE {table}")
+    op.execute("DROP FUNCTION refuse_change")

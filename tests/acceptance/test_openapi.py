@@ -54,7 +54,7 @@ def test_whatever_is_sent_the_answer_is_a_documented_one(url: str) -> None:
 
         conforms()
     assert "POST /v1/decisions" in tried
-    assert len(tried) == 18
+    assert len(tried) == 23
 
 
 def test_every_example_is_accepted_as_it_stands(url: str) -> None:
@@ -63,13 +63,13 @@ def test_every_example_is_accepted_as_it_stands(url: str) -> None:
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             media = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-            if method == "post" and "example" in media:
+            if method == "post" and "example" in media and "archive" not in path and "models" not in path:
                 example = media["example"]
                 if path == "/v1/bandits":
                     example = {**example, "bandit_key": "from-example"}
-                _call(url + path, example)
+                _call(url + path.replace("{bandit_key}", "hero"), example)
                 tried += 1
-    assert tried == 4
+    assert tried == 8
 
 
 def test_fields_are_described_in_the_words_of_the_code(url: str) -> None:

@@ -13,7 +13,7 @@ from bandit.db import alerts as open_alerts
 from bandit.db.pool import Connection, Database
 from bandit.steering import Finding
 from tests.conftest import Step
-from tests.integration.helpers import create, refused
+from tests.integration.helpers import AUTHOR, create, refused
 from tests.integration.test_commands import in_thread
 from tests.integration.test_learner import step_of_a_new_learner
 from tests.measured import Measured
@@ -84,7 +84,7 @@ async def test_a_killed_action_has_no_open_alert(
     client: httpx2.AsyncClient, database: Database, database_url: str
 ) -> None:
     await collapsed(client, database_url)
-    await catalogue.change(database, "hero", {"killed_actions": ["b"]})
+    await catalogue.change(database, "hero", {"killed_actions": ["b"]}, AUTHOR)
     await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
     await play(client, 10)
     await step_of_a_new_learner(database_url)

@@ -47,6 +47,11 @@ async def assert_everything_comes_out_the_same(database: Database) -> None:
     assert (await audit.audit_everything(database, "hero")).difference is None
 
 
+async def assert_the_learner_did_it(client: httpx2.AsyncClient, what: str, why: str) -> None:
+    newest = (await client.get("/v1/bandits/hero/changes")).json()["changes"][0]
+    assert (newest["who"], newest["what"], newest["why"]) == ("segbandit", what, why)
+
+
 def states(found: dict[str, Any]) -> list[str]:
     return [branch["state"] for branch in found["branches"]]
 
@@ -297,6 +302,7 @@ async def test_a_better_candidate_is_promoted_automatically_if_the_bandit_wants_
     found = await overview(client)
     assert states(found) == ["retired", "live"]
     assert found["branches"][1]["reason"].startswith("promoted automatically: (candidate - live) lies in [0.")
+    await assert_the_learner_did_it(client, "promoted", found["branches"][1]["reason"])
     assert found["served"] == found["branches"][1]["newest_version"]
     await assert_newest_model_is_the_fold_of_its_log(connection)
     await assert_everything_comes_out_the_same(database)
@@ -347,6 +353,7 @@ async def test_a_promoted_branch_that_earns_less_than_the_baseline_is_rolled_bac
         "rolled back automatically: (baseline - live) lies in [0."
     )
     assert found["branches"][0]["replaced"] is None, "it is not judged again"
+    await assert_the_learner_did_it(client, "rolled back", found["branches"][0]["reason"])
     now = (await client.get("/v1/bandits/hero")).json()
     assert now["policy"]["learning_rate"] == 0.04
     made = await decide(client)

@@ -18,7 +18,7 @@ from simulations.evaluation.values import Report
 from simulations.logs.postgres import PostgresLog
 from simulations.policies.targets import Static
 from tests.conftest import Step
-from tests.integration.helpers import create, decide, reward
+from tests.integration.helpers import AUTHOR, create, decide, reward
 from tests.integration.test_commands import in_thread
 
 DEVICES = ("phone", "desktop")
@@ -113,7 +113,7 @@ async def test_a_published_model_is_evaluated_as_it_would_be_served_now(
     await lived(client, learn, 300)
     values = []
     for constraints in ([], [Constraint(name="no b", actions=["b"], ceiling=0.0)]):
-        await catalogue.change(database, "hero", {"constraints": constraints})
+        await catalogue.change(database, "hero", {"constraints": constraints}, AUTHOR)
         written = tmp_path / "report.json"
         asked = ["--bandit", "hero", "--policy", "model:1", "--json", str(written)]
         ran = await in_thread(database.url, "evaluate", *asked)

@@ -14,6 +14,7 @@ import vowpalwabbit
 
 from bandit import audit, catalogue, features, history, importing, parquet, rebuild, records
 from bandit.branches import BranchFold
+from bandit.changes import SOMEBODY, Author
 from bandit.db import bandits, models
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database, connect
@@ -82,7 +83,10 @@ async def moved(
     """Export, import elsewhere, export again: the same file."""
     first, second = folder / f"first.{form}", folder / f"second.{form}"
     written = await history.export(database, "hero", first, form, encoded=encoded)
-    imported = await importing.import_(elsewhere, first, form)
+    imported = await importing.import_(elsewhere, first, form, author=Author(who="ada", why="moving"))
+    (change,) = await catalogue.changes(elsewhere, "hero")
+    assert (change.who, change.why, change.what) == ("ada", "moving", "imported")
+    assert change.details == {"decisions": imported.decisions}
     again = await history.export(elsewhere, "hero", second, form, encoded=encoded)
     assert (written.decisions, again.left_out) == (again.decisions, 0)
     if form == "dsjson":
@@ -177,7 +181,7 @@ async def test_who_was_left_out_stays_left_out(
     await audited_history(client, learn)
     everybody = await models.lineage(connection, "hero", 3)
     without = await rebuild.rebuild(database, "hero", without_subjects=["s-1"], publish=True)
-    await catalogue.promote(database, "hero", without.published or 0)
+    await catalogue.promote(database, "hero", without.published or 0, SOMEBODY)
     imported = await moved(database, elsewhere, tmp_path, "dsjson", encoded=True)
     assert imported.weights_sha256 == without.weights_sha256 != everybody.weights_sha256
     lines = [json.loads(line) for line in (tmp_path / "first.dsjson").read_text().splitlines()]

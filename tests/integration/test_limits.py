@@ -18,7 +18,7 @@ from bandit.db import exposures
 from bandit.db.pool import Connection, Database
 from bandit.types import BanditConfig
 from tests.conftest import api_process
-from tests.integration.helpers import ACTIONS, create, decide, logged, refused
+from tests.integration.helpers import ACTIONS, AUTHOR, create, decide, logged, refused
 from tests.proxy import Network
 
 HOUR = "3600"
@@ -34,7 +34,7 @@ async def shown(connection: Connection, subject: str = "s") -> Counter[str]:
 async def change(client: httpx2.AsyncClient, **fields: Any) -> None:
     process: Process = client.app.state.process  # type: ignore[attr-defined]  # see conftest
     config = msgspec.convert({"actions": ACTIONS} | fields, BanditConfig)
-    await catalogue.change(process.database, "hero", {name: getattr(config, name) for name in fields})
+    await catalogue.change(process.database, "hero", {name: getattr(config, name) for name in fields}, AUTHOR)
     await process.servings.refresh()
 
 

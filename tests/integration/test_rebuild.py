@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from bandit import audit, catalogue
+from bandit.changes import SOMEBODY
 from bandit.db import models
 from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError, ConflictError, InvalidInputError, NotFoundError
@@ -79,6 +80,9 @@ async def test_late_and_corrected_rewards_enter(
     assert found.same_as is None
     assert (await logged(client, "d-3"))["settled"]["reward"] == corrected, "the log stays as it was"
     assert states(await overview(client)) == ["live", "candidate"]
+    newest = (await client.get("/v1/bandits/hero/changes")).json()["changes"][0]
+    assert (newest["what"], newest["who"]) == ("rebuilt", "unknown")
+    assert newest["details"] == {"model_version": found.published, "branch": 2, "how": "rebuilt through 40"}
     await play(client, 10)
     while await learn():
         pass  # the learner takes the candidate up from its snapshot
@@ -186,7 +190,7 @@ async def test_nothing_is_published_when_another_branch_went_live_meanwhile(
     async def promote() -> None:
         database_of_its_own = Database(database.url, size=1)
         await database_of_its_own.open()
-        await catalogue.promote(database_of_its_own, "hero", other.published or 0)
+        await catalogue.promote(database_of_its_own, "hero", other.published or 0, SOMEBODY)
         await database_of_its_own.close()
 
     def meanwhile(done: int, _: int) -> None:

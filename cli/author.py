@@ -1,0 +1,40 @@
+"""Who changes something by a command, and why."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from api.body import check_text, convert
+from bandit.changes import NO_REASON, SOMEBODY, Author
+
+Who = Annotated[
+    str | None,
+    typer.Option("--who", help="Who changes it. Default: your name on this machine.", show_default=False),
+]
+Why = Annotated[str, typer.Option("--why", help="Why it is changed; `bandits changes` shows it.")]
+NOT_SAID = NO_REASON
+
+
+def author(who: str | None, why: str) -> Author:
+    """Who and why.
+
+    Raises:
+        InvalidInputError: one of them is empty or too long.
+
+    >>> author("ada", "spring is over")
+    Author(who='ada', why='spring is over')
+    """
+    signed = convert({"who": _user() if who is None else who, "why": why}, Author)
+    check_text(signed.who, "who")
+    check_text(signed.why, "why")
+    return signed
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a process without a name, as in some containers
+        return SOMEBODY.who

@@ -1,0 +1,94 @@
+"""Each command of docs/steering.md is run as it stands, one after the other, on the demo bandit."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from tests.conftest import cloned_database
+from tests.processes import serving
+
+PAGE = (Path(__file__).parents[2] / "docs" / "steering.md").read_text()
+COMMANDS = "\n".join(re.findall(r"```sh steering\n(.*?)```", PAGE, re.DOTALL))
+HERO = "/v1/bandits/storefront-hero"
+OURS = {
+    "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    "PYTHONWARNINGS": "error",
+    "COLUMNS": "200",
+    "EDITOR": "true",  # opens, and changes nothing
+}
+
+
+@pytest.fixture(scope="module")
+def steered(server_url: str, template: str) -> dict[str, Any]:
+    """What the page's commands said, the demo bandit afterwards, and its changes, oldest first."""
+    with cloned_database(server_url, template) as database_url, serving(database_url) as service:
+        environment = os.environ | OURS | {"DATABASE_URL": database_url}
+
+        def run(script: str) -> str:
+            done = subprocess.run(
+                ["bash", "-euc", script.replace("http://127.0.0.1:8080", service.url)], env=environment,
+                capture_output=True, text=True, timeout=400, check=False,
+            )  # fmt: skip
+            assert done.returncode == 0, done.stderr
+            return done.stdout
+
+        run(f"segbandit demo --url {service.url} --visitors 200")
+        said = run(COMMANDS)
+        with httpx2.Client(base_url=service.url) as http:
+            changes = http.get(f"{HERO}/changes").json()["changes"]
+            return {"said": said, "bandit": http.get(HERO).json(), "changes": changes[::-1]}
+
+
+def test_every_command_did_what_it_says(steered: dict[str, Any]) -> None:
+    said = steered["said"]
+    for expected in (
+        "gift-guide is killed in storefront-hero, by configuration 2. The baseline is deal-of-the-day.",
+        "storefront-hero is paused: deal-of-the-day alone is served",
+        "storefront-hero is in mode online again",
+        "Nothing was changed.",
+        "actions: added weekend",
+        "constraints: added season",
+        "boosts: added overstock",
+        "decisions, made again: the same, bit for bit.",
+    ):
+        assert expected in said
+    assert said.count("Nothing was changed.") == 1, "each other edit changes something"
+
+
+def test_every_change_of_the_page_is_recorded_with_its_reason(steered: dict[str, Any]) -> None:
+    changes = steered["changes"]
+    assert changes[0]["what"] == "created"
+    assert [one["what"] for one in changes[1:11]] == [
+        "killed", "killed", "revived", "revived", "paused", "resumed",
+        "killed", "revived", "paused", "resumed",
+    ]  # fmt: skip
+    assert {one["what"] for one in changes[11:]} == {"changed"}
+    reasons = re.findall(r'--why "(.*?)"', COMMANDS)
+    reasons.remove("a look around")  # which changed nothing
+    by_command = [one["why"] for one in changes if one["who"] == getpass.getuser()]
+    assert by_command == reasons
+    assert [one["config_version"] for one in changes] == list(range(1, len(changes) + 1))
+    assert any(one["who"] == "ada" for one in changes)
+
+
+def test_what_the_page_leaves_behind(steered: dict[str, Any]) -> None:
+    bandit = steered["bandit"]
+    assert (bandit["mode"], bandit["paused"], bandit["baseline_action"]) == ("online", False, "bestsellers")
+    assert bandit["killed_actions"] == bandit["killed_segments"] == bandit["boosts"] == []
+    assert (bandit["reward_wait"], bandit["exploration_floor"], bandit["novelty"]) == (600.0, 0.02, None)
+    assert len(bandit["actions"]) == 5
+    (members,) = bandit["constraints"]
+    assert members["eligible_if"] == "context.returning == 'yes'"
+    shown = steered["said"].rpartition('{"bandit_key"')[2]
+    page = json.loads('{"bandit_key"' + shown.partition("\n")[0].partition("storefront-hero:")[0])
+    assert [one["why"] for one in page["changes"]] == ["sold", "not the same thing for ever", "overstock"]
