@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from bandit.steering import Exposure, Seen, window
 from bandit.types import BanditConfig, Decision
@@ -21,9 +22,8 @@ def counts(config: BanditConfig) -> bool:
     >>> counts(BanditConfig(actions=[Action(action_id="a")], novelty=Novelty(share=0.1)))
     True
     """
-    return config.novelty is not None or any(
-        constraint.cap is not None or constraint.in_a_row is not None for constraint in config.constraints
-    )
+    asked = _asked(config)
+    return bool(asked.windows) or asked.running
 
 
 def seen(config: BanditConfig, exposures: Sequence[Exposure], decided_at: datetime) -> Seen | None:
@@ -42,28 +42,48 @@ def seen(config: BanditConfig, exposures: Sequence[Exposure], decided_at: dateti
     >>> found.actions, found.segments
     ({'3600': {'a': 1}}, {'3600': {'new': 1}})
     """
+    asked = _asked(config)
     if config.mode != "online" or config.paused or not counts(config):
         return None
     recent = [one for one in exposures[-MOST:] if decided_at - DAYS < one.at <= decided_at]
     actions, segments = {}, {}
-    for seconds in _windows(config):
-        since = decided_at - timedelta(seconds=seconds)
-        within = [one for one in recent if one.at > since]
-        actions[window(seconds)] = dict(Counter(one.action_id for one in within))
-        segments[window(seconds)] = dict(Counter(one.segment for one in within if one.segment is not None))
-    if all(constraint.in_a_row is None for constraint in config.constraints):
-        return Seen(actions=actions, segments=segments)
+    for name, length in asked.windows.items():
+        within = [one for one in recent if one.at > decided_at - length]
+        actions[name] = dict(Counter(one.action_id for one in within))
+        segments[name] = dict(Counter(one.segment for one in within if one.segment is not None))
     return Seen(
         actions=actions,
         segments=segments,
-        action=_running([one.action_id for one in recent]),
-        segment=_running([one.segment for one in recent]),
+        action=_running([one.action_id for one in recent]) if asked.running else None,
+        segment=_running([one.segment for one in recent]) if asked.running else None,
     )
 
 
-def _windows(config: BanditConfig) -> list[float]:
-    named: set[float] = {one.cap.seconds for one in config.constraints if one.cap is not None}
-    return sorted(named if config.novelty is None else named | {config.novelty.seconds})
+def of(decision: Decision, at: datetime) -> Exposure:
+    """What its subject was shown by this decision at this time."""
+    return Exposure(decision.action.action_id, decision.action.segment, at)
+
+
+class _Asked(NamedTuple):
+    """What a configuration asks about exposures."""
+
+    #: By their names in `Seen`.
+    windows: dict[str, timedelta]
+    #: Whether it asks what came last, and how often running.
+    running: bool
+
+
+def _asked(config: BanditConfig) -> _Asked:
+    """Remembered with the configuration, which serves many decisions."""
+    found: _Asked | None = config.__dict__.get("exposures")
+    if found is None:
+        seconds = {one.cap.seconds for one in config.constraints if one.cap is not None}
+        if config.novelty is not None:
+            seconds.add(config.novelty.seconds)
+        windows = {window(each): timedelta(seconds=each) for each in sorted(seconds)}
+        running = any(one.in_a_row is not None for one in config.constraints)
+        found = config.__dict__["exposures"] = _Asked(windows, running)
+    return found
 
 
 def _running(shown: Sequence[str | None]) -> tuple[str, int] | None:
@@ -71,8 +91,3 @@ def _running(shown: Sequence[str | None]) -> tuple[str, int] | None:
     if not shown or (last := shown[-1]) is None:
         return None
     return last, next((i for i, one in enumerate(reversed(shown)) if one != last), len(shown))
-
-
-def of(decision: Decision, at: datetime) -> Exposure:
-    """What its subject was shown by this decision at this time."""
-    return Exposure(decision.action.action_id, decision.action.segment, at)

@@ -149,7 +149,7 @@ class RewardDefinition(Value, frozen=True, kw_only=True):
 class BanditConfig(Value, frozen=True, kw_only=True, dict=True):
     """One immutable version of a bandit's configuration.
 
-    (`dict`: `constraints` and `shares` remember with it what they made of it.)
+    (`dict`: `constraints`, `exposures` and `shares` remember with it what they made of it.)
     """
 
     actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]

@@ -12,6 +12,7 @@ from bandit import decide, retention, serving
 from bandit.db import archive as archiving
 from bandit.db import decisions, rewards
 from bandit.db.pool import Connection, Database
+from bandit.steering import Seen
 from bandit.types import DecisionInput, ReceivedEvent
 from tests.conftest import Step
 from tests.integration.helpers import create
@@ -32,6 +33,7 @@ async def happen(
     start: int = 0,
     rewarded: bool = True,
     wait: timedelta = timedelta(0),
+    seen: Seen | None = None,
     **asked: Any,
 ) -> None:
     """`count` decisions of that day, a minute apart, with one reward each; those without one wait on."""
@@ -41,9 +43,8 @@ async def happen(
         at = datetime.combine(day, time(), UTC) + timedelta(minutes=i)
         fields = {f"f{j}": (i * j % 7) / 7 for j in range(20)}  # as many as make it relearn
         one = DecisionInput(subject=f"s-{i % 4}", context={"x": 0.1 + i / 1000, **fields}, **asked)
-        made.append(
-            decide.choose(served, one, decisions.new_id(round(at.timestamp() * 1_000), f"{i:019x}0"), at)
-        )
+        decision_id = decisions.new_id(round(at.timestamp() * 1_000), f"{i:019x}0")
+        made.append(decide.choose(served, one, decision_id, at, seen))
     served.close()
     async with connection.transaction():
         await decisions.insert(connection, made, [wait.total_seconds()] * len(made))

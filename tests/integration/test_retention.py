@@ -22,6 +22,7 @@ from bandit.errors import ConflictError, SetupError
 from bandit.feedback import Feedback
 from bandit.learner import Learner
 from bandit.settings import Settings
+from bandit.steering import Seen
 from bandit.types import Action, LoggedChoice
 from tests.conftest import Step
 from tests.integration.days import DAY, LATER, NEXT, archived, happen, sorted_out, swapped, two_days
@@ -62,7 +63,8 @@ async def test_what_is_exported_is_what_was_there(
     ]
     await happen(database, connection, DAY, 5)
     await happen(database, connection, DAY, 3, start=5, excluded_actions=["a"])
-    await happen(database, connection, DAY, 3, start=8, actions=offered)
+    seen = Seen(actions={"0.5": {"ä|:\n'\"": 2}}, segments={"0.5": {}}, action=("é", 1_000))
+    await happen(database, connection, DAY, 3, start=8, actions=offered, seen=seen)
     choice = LoggedChoice(action_id="b", probability=1 / 3)
     await happen(
         database, connection, DAY, 2, start=11, bandit_key="logged",
