@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from bandit import exposures
 from bandit.decide import choose
 from bandit.errors import InvalidInputError
@@ -40,6 +42,9 @@ class Steering:
 
     def __init__(self, name: str, config: BanditConfig) -> None:
         self._name = name
+        if config.baseline_action is None:  # as it is once somebody creates a bandit with it
+            enabled = next((action.action_id for action in config.actions if action.enabled), None)
+            config = replace(config, baseline_action=enabled)
         self._bandit = Bandit(
             bandit_key="evaluated", config_version=1, config=config, salt="", archived=False,
             created_at=_SOME_DAY,

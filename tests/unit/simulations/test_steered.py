@@ -195,6 +195,13 @@ def test_it_learns_what_was_logged_though_it_would_not_have_offered_it() -> None
     assert free[2] > free[0]
 
 
+def test_where_constraints_leave_nothing_it_is_the_baseline_the_first_action_unless_named() -> None:
+    nobody = Constraint(name="nobody", eligible_if="false")
+    assert uniform(BanditConfig(actions=ACTIONS, constraints=[nobody]), row()) == [1.0, 0.0, 0.0]
+    named = BanditConfig(actions=ACTIONS, constraints=[nobody], baseline_action="c")
+    assert uniform(named, row()) == [0.0, 0.0, 1.0]
+
+
 def test_its_value_is_what_it_earns_in_production() -> None:
     """Asked of a uniform log, the interval holds what the steered service earns in the same rounds."""
     rounds, seed = 6_000, 3
