@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from bandit import rewards, vw, vw_arguments
+from bandit import rewards, shares, vw, vw_arguments
 from bandit.comparison import Comparison
 from bandit.db import models, training
 from bandit.db.bandits import ConfigCache
@@ -212,6 +212,15 @@ class BranchFold:
                 return
             policy = self.fold.policy
         target = policy.distribution(decision.asked.context, decision.offered)
+        if branch.state == "candidate":  # it would be served as the configuration wants it
+            target = shares.shaped(
+                self.bandit.config,
+                decision.offered,
+                target,
+                decision.asked.context,
+                decision.decided_at,
+                decision.seen,
+            ).pmf
         weights = [t / p if p else math.inf for t, p in zip(target, decision.pmf, strict=True) if t]
         self._predicted.append(
             Prediction(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import le
 
 from bandit.bounds import Bounds, Group
 
@@ -44,7 +45,7 @@ def projected(pmf: list[float], bounds: Bounds) -> list[float]:
     """
     floors, ceilings, groups = bounds
     found = pmf
-    if not (all(map(float.__le__, floors, pmf)) and all(map(float.__le__, pmf, ceilings))):
+    if not (all(map(le, floors, pmf)) and all(map(le, pmf, ceilings))):
         found = _leveled(pmf, floors, ceilings, 1.0)
     free, rest = list(range(len(pmf))), 1.0
     while fixed := _broken(found, groups):

@@ -54,7 +54,7 @@ def states(found: dict[str, Any]) -> list[str]:
 async def test_exploration_changes_on_the_live_model_without_learning_it_again(
     client: httpx2.AsyncClient, connection: Connection, database: Database, learn: Step
 ) -> None:
-    await create(client, **TERMINAL)
+    await create(client, exploration_floor=1e-4, **TERMINAL)
     await play(client, 60)
     await learn()
     for exploration, expected in [

@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from bandit import audit
-from bandit.db.pool import Database
+from bandit.db.pool import Connection, Database
 from tests.conftest import Step, api_process
 from tests.integration.helpers import create, decide, refused, reward
 from tests.integration.test_learner import TERMINAL
@@ -185,3 +185,26 @@ async def test_clauses_act_on_what_is_served(client: httpx2.AsyncClient) -> None
         "/v1/bandits/hero", json={"constraints": [{"name": "x", "actions": ["sport-1"], "eligible_if": "a"}]}
     )
     refused(answer, 422, "invalid_input", "constraints[0].eligible_if")
+
+
+async def test_a_candidate_is_compared_as_it_would_be_served(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    """Under the constraints, not as its model by itself would choose."""
+    dull = {"learning_rate": 1e-6, "interactions": [], "relearn": 0}
+    floor = {"name": "contract", "actions": ["money-0"], "floor": 0.5}
+    await create(client, actions=ARTICLES, policy=dull, constraints=[floor], **TERMINAL)
+    await read(client, 80)
+    await learn()
+    await decide(client)  # until it is settled, what is predicted later is kept
+    await patch(client, policy={"exploration": {"algorithm": "epsilon_greedy"}})
+    await learn()
+    await read(client, 40)
+    await learn()
+    predicted = await connection.fetch(
+        "SELECT weight * pmf[chosen + 1] AS share FROM predictions JOIN decisions USING (decision_id) "
+        "WHERE chosen = 2 AND context->>'likes' = 'sport'"
+    )
+    assert len(predicted) > 5
+    shares_of_it = {round(row["share"], 6) for row in predicted}
+    assert shares_of_it == {0.5}, "by itself it would hardly be chosen for them"

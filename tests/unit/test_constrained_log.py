@@ -68,7 +68,7 @@ def log(learned: Policy) -> list[Decision]:
 
 def pays(context: Features, action: Action) -> float:
     """The probability of a reward, which is not what the model was trained on."""
-    return 0.1 + 0.6 * abs(context["x"] - action.features["price"])
+    return 0.1 + 0.6 * float(abs(context["x"] - action.features["price"]))
 
 
 def reward(decision: Decision) -> float:

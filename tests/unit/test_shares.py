@@ -287,9 +287,9 @@ def test_newcomers_have_their_share_while_they_are_new() -> None:
     ]
     fields: dict[str, Any] = {"newcomers": Newcomers(share=0.2, seconds=7_200.0)}
     assert shape([1.0, 0.0, 0.0, 0.0], actions, **fields) == pytest.approx([0.8, 0, 0.1, 0.1], abs=1e-4)
-    old = {"newcomers": Newcomers(share=0.2, seconds=3_600.0)}
+    old: dict[str, Any] = {"newcomers": Newcomers(share=0.2, seconds=3_600.0)}
     assert shape([1.0, 0.0, 0.0, 0.0], actions, **old) == pytest.approx([1, 0, 0, 0], abs=1e-4)
-    most = {"newcomers": Newcomers(share=1.0, seconds=7_200.0)}
+    most: dict[str, Any] = {"newcomers": Newcomers(share=1.0, seconds=7_200.0)}
     assert shape([1.0, 0.0, 0.0, 0.0], actions, **most) == pytest.approx([0.5, 0, 0.25, 0.25], abs=1e-4)
 
 
