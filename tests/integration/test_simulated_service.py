@@ -60,8 +60,10 @@ async def test_what_subjects_were_shown_counts_as_it_does_in_the_running_service
         Constraint(name="fatigue", actions=["label-True"], cap=Cap(times=9, seconds=30 * 86_400.0)),
     ]
     novelty = Novelty(share=0.3, seconds=30 * 86_400.0)
-    config = msgspec.structs.replace(world.config, constraints=constraints, novelty=novelty)
-    fields = ("actions", "terminal_kinds", "constraints", "novelty")
+    config = msgspec.structs.replace(
+        world.config, constraints=constraints, novelty=novelty, baseline_action="label-False"
+    )
+    fields = ("actions", "terminal_kinds", "constraints", "novelty", "baseline_action")
     await create(client, **{name: msgspec.to_builtins(getattr(config, name)) for name in fields})
     salt = await connection.fetchval("SELECT salt FROM bandits WHERE bandit_key = 'hero'")
     simulated = SimulatedService(config, config.policy, salt=salt, publish_seconds=1e9)
