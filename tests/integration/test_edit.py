@@ -31,7 +31,7 @@ async def bandits(
         "DATABASE_URL": url,
         "COLUMNS": "200",
         "VISUAL": None,
-        "EDITOR": editor and str(editor),
+        "EDITOR": None if editor is None else str(editor),
     }
     return await asyncio.to_thread(
         CliRunner().invoke, app, ["bandits", *arguments], env=environment, input=answers
