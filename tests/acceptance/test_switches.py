@@ -54,7 +54,7 @@ class Visitors:
         everything = [(asked_at, made) for seen in self.decided for asked_at, made in seen]
         late = [made for asked_at, made in everything if asked_at > since + PROMISED and not follows(made)]
         assert late == []
-        return max((asked_at - since for asked_at, made in everything if not follows(made)), default=0.0)
+        return max([0.0, *(asked_at - since for asked_at, made in everything if not follows(made))])
 
 
 async def command(*arguments: str) -> float:

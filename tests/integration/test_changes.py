@@ -27,7 +27,7 @@ async def changes(client: httpx2.AsyncClient, key: str = "hero", **paging: int) 
 async def test_a_change_is_recorded_with_who_why_and_what(client: httpx2.AsyncClient) -> None:
     await create(client, who="eve", why="a new page")
     await patch(client, mode="apprentice", terminal_kinds=["buy"], **SIGNED)
-    retired: dict[str, Any] = {**ACTIONS[0], "enabled": False}
+    retired = {**ACTIONS[0], "enabled": False}
     await patch(client, actions=[retired, ACTIONS[1], {"action_id": "d"}],
                 baseline_action=None, **SIGNED)  # fmt: skip
     newest, second, first = await changes(client)
