@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, structs
 
-from bandit.audit import Difference
 from bandit.catalogue import Overview
 from bandit.feedback import Receipt
+from bandit.recompute import Difference
 from bandit.types import (
     Action,
     Bandit,
