@@ -29,6 +29,7 @@ from api.schemas import (
     RewardAnswer,
     RewardBatch,
 )
+from bandit.explanation import Explanation
 from bandit.types import RewardEvent, Value
 
 
@@ -49,7 +50,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 _WIRE = [
     BanditCreate, BanditPatch, BanditAnswer, BanditList,
     DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
-    AuditAnswer, ModelList,
+    AuditAnswer, Explanation, ModelList,
     RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
 ]  # fmt: skip
 

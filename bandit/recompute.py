@@ -16,7 +16,7 @@ from bandit.serving import Serving, served_policy
 from bandit.types import Bandit, Decision, Value
 
 #: Lines of the log that are folded between two looks at other work, where others wait in the same process.
-SMALL_CHUNK = 50
+SMALL_CHUNK = 10
 
 
 class Difference(Value, frozen=True, kw_only=True):

@@ -12,7 +12,20 @@ from pydantic import ValidationError
 from bandit import logs as logging
 from bandit.db.pool import NotMigratedError
 from bandit.errors import SegbanditError
-from cli import archive, bandits, demo, evaluate, logs, models, proofs, replay_live, service, simulate, sweep
+from cli import (
+    archive,
+    bandits,
+    demo,
+    evaluate,
+    explain,
+    logs,
+    models,
+    proofs,
+    replay_live,
+    service,
+    simulate,
+    sweep,
+)
 from cli.errors import say_failed
 
 app = typer.Typer(
@@ -30,6 +43,7 @@ app.command()(evaluate.evaluate)
 app.command()(simulate.simulate)
 app.command()(sweep.sweep)
 app.command()(proofs.audit)
+app.command()(explain.explain)
 app.command()(proofs.rebuild)
 app.command()(archive.archive)
 app.command()(logs.export)

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx2
 
-ACTIONS = [
+ACTIONS: list[dict[str, Any]] = [
     {"action_id": "a", "segment": "one", "features": {"price": 0.2}, "payload": {"image": "/a.png"}},
     {"action_id": "b", "segment": "two", "features": {"price": 0.9}},
     {"action_id": "c"},
