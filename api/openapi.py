@@ -30,6 +30,7 @@ from api.schemas import (
     RewardBatch,
 )
 from bandit.explanation import Explanation
+from bandit.readiness import Readiness
 from bandit.types import RewardEvent, Value
 
 
@@ -50,7 +51,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 _WIRE = [
     BanditCreate, BanditPatch, BanditAnswer, BanditList,
     DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
-    AuditAnswer, Explanation, ModelList,
+    AuditAnswer, Explanation, Readiness, ModelList,
     RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
 ]  # fmt: skip
 
