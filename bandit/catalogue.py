@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bandit import branches as branching
-from bandit import features, versions, vw
+from bandit import consistency, features, versions, vw
 from bandit.comparison import Interval
 from bandit.db import bandits, models
 from bandit.db.pool import Connection, Database
@@ -27,7 +27,7 @@ async def create(database: Database, bandit_key: str, config: BanditConfig) -> B
     bandit = Bandit(
         bandit_key=bandit_key,
         config_version=1,
-        config=checked(config),
+        config=checked(_dated(None, config)),
         salt=secrets.token_hex(16),
         archived=False,
         created_at=datetime.now(UTC),
@@ -46,7 +46,8 @@ async def create(database: Database, bandit_key: str, config: BanditConfig) -> B
 async def change(database: Database, bandit_key: str, fields: dict[str, Any]) -> Bandit:
     """Replace the given fields of the configuration by a new version; what was learned stays.
 
-    A policy that learns otherwise than the live one becomes a candidate, learned from the log beside it; the
+    An action whose id is new to the catalogue is one of the newcomers (`steering.Newcomers`) for a while. A
+    policy that learns otherwise than the live one becomes a candidate, learned from the log beside it; the
     other fields are in force at once. Where nothing was learned yet, so is the policy.
 
     Raises:
@@ -55,7 +56,7 @@ async def change(database: Database, bandit_key: str, fields: dict[str, Any]) ->
     """
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
-        config = checked(msgspec.structs.replace(bandit.config, **fields))
+        config = checked(_dated(bandit.config, msgspec.structs.replace(bandit.config, **fields)))
         if fields.keys() & {"policy", "reward"}:
             config = await _branched(connection, bandit, config, policy_given="policy" in fields)
         if config != bandit.config:
@@ -72,6 +73,19 @@ async def change(database: Database, bandit_key: str, fields: dict[str, Any]) ->
             elif not live.newest_version:
                 await _begin_again(connection, changed)
         return await bandits.get(connection, bandit_key)
+
+
+def _dated(before: BanditConfig | None, config: BanditConfig) -> BanditConfig:
+    """With when each action came to a catalogue that was there before, whatever its caller says."""
+    added = {action.action_id: action.added_at for action in before.actions} if before else {}
+    now = datetime.now(UTC) if before else None
+    return msgspec.structs.replace(
+        config,
+        actions=[
+            msgspec.structs.replace(action, added_at=added.get(action.action_id, now))
+            for action in config.actions
+        ],
+    )
 
 
 async def _branched(
@@ -261,4 +275,6 @@ def checked(config: BanditConfig) -> BanditConfig:
             target="default_reward",
         )
     vw.check(config.policy)
-    return msgspec.structs.replace(config, baseline_action=baseline or enabled[0])
+    config = msgspec.structs.replace(config, baseline_action=baseline or enabled[0])
+    consistency.check(config)
+    return config

@@ -1,12 +1,21 @@
-"""How a policy's distribution is reshaped before the draw: boosts, floors, ceilings. Pure: pmf -> pmf."""
+"""How a policy's distribution is reshaped before the draw: boosts, novelty, floors, ceilings. pmf -> pmf.
+
+Floors and ceilings move it to the nearest distribution (in Kullback-Leibler divergence) that keeps them: what
+lies between its bounds keeps its proportions.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import NamedTuple
 
-from bandit.steering import Seen
+from bandit import projection
+from bandit.bounds import Bounds, Limits
+from bandit.situation import Situation
+from bandit.steering import LEAST_BOOST, MOST_BOOST, Seen, window
 from bandit.types import Action, BanditConfig, Features
 
 
@@ -27,5 +36,106 @@ def shaped(
     decided_at: datetime,
     seen: Seen | None,
 ) -> Shaped:
-    """The policy's distribution over these actions as the configuration wants it, for this context now."""
-    return Shaped(pmf, None)
+    """The policy's distribution over these actions as the configuration wants it, for this context now.
+
+    First boosts, then novelty, then floors and ceilings, which hold whatever came before. What already is as
+    it is wanted comes back as it was, bit by bit.
+
+    >>> config = BanditConfig(actions=[Action(action_id="a"), Action(action_id="b")], exploration_floor=0.2)
+    >>> shaped(config, config.actions, [1.0, 0.0], {}, datetime.fromisoformat("2026-07-01T12:00:00Z"), None)
+    Shaped(pmf=[0.9, 0.1], unboosted=None)
+    """
+    known = _compiled(config)
+    factors = known.factors(config, actions, context, decided_at) if config.boosts else None
+    bounds = known.limits.possible(actions, decided_at)
+    if factors is None:
+        return Shaped(_shaped(config, actions, pmf, bounds, seen), None)
+    boosted = [p * factor for p, factor in zip(pmf, factors, strict=True)]
+    total = math.fsum(boosted)
+    return Shaped(
+        _shaped(config, actions, [p / total for p in boosted], bounds, seen),
+        _shaped(config, actions, pmf, bounds, seen),
+    )
+
+
+def _shaped(
+    config: BanditConfig,
+    actions: Sequence[Action],
+    pmf: list[float],
+    bounds: Bounds | None,
+    seen: Seen | None,
+) -> list[float]:
+    """By novelty, floors and ceilings."""
+    if config.novelty is not None and seen is not None:
+        shown = seen.actions.get(window(config.novelty.seconds), {})
+        pmf = _with_novelty(pmf, [action.action_id not in shown for action in actions], config.novelty.share)
+    if bounds is None:
+        return projection.raised(pmf, config.exploration_floor / len(pmf))
+    return projection.projected(pmf, bounds)
+
+
+def _with_novelty(pmf: list[float], new: Sequence[bool], share: float) -> list[float]:
+    """Mixed with what it is over the new actions alone, until these have their share."""
+    mass = math.fsum([p for p, is_new in zip(pmf, new, strict=True) if is_new])
+    if mass >= share or not any(new) or all(new):
+        return pmf
+    weight = (share - mass) / (1.0 - mass)
+    if mass > 0.0:
+        alone = [p / mass if is_new else 0.0 for p, is_new in zip(pmf, new, strict=True)]
+    else:
+        alone = [1.0 / sum(new) if is_new else 0.0 for is_new in new]
+    return [(1.0 - weight) * p + weight * one for p, one in zip(pmf, alone, strict=True)]
+
+
+class _Compiled:
+    """A configuration's limits, and its boosts by what they are about, so that a decision looks them up."""
+
+    def __init__(self, config: BanditConfig) -> None:
+        self.limits = Limits(config)
+        self._of_action = _indexed([boost.actions for boost in config.boosts])
+        self._of_segment = _indexed([boost.segments for boost in config.boosts])
+        self._of_all = [i for i, boost in enumerate(config.boosts) if not (boost.actions or boost.segments)]
+        self._of_catalogue = {(a.action_id, a.segment): self._boosts(a) for a in config.actions}
+
+    def factors(
+        self, config: BanditConfig, actions: Sequence[Action], context: Features, decided_at: datetime
+    ) -> list[float] | None:
+        """What each action's probability is multiplied by; None: no boost is about any of them now."""
+        situation = Situation(config.time_zone, context, decided_at)
+        applied = {
+            index: boost.multiplier
+            for index, boost in enumerate(config.boosts)
+            if boost.multiplier != 1.0 and situation.fits(boost.schedule, boost.if_)
+        }
+        known = self._of_catalogue
+        about = [known.get((a.action_id, a.segment)) or self._boosts(a) for a in actions]
+        if applied.keys().isdisjoint(chain.from_iterable(set(about))):
+            return None
+        factor = {boosts: _product([applied[i] for i in boosts if i in applied]) for boosts in set(about)}
+        return [factor[boosts] for boosts in about]
+
+    def _boosts(self, action: Action) -> tuple[int, ...]:
+        """Each once, though it may name both the action and its segment, and in their order."""
+        named = self._of_action.get(action.action_id, ())
+        grouped = self._of_segment.get(action.segment, ()) if action.segment is not None else ()
+        return tuple(sorted({*named, *grouped, *self._of_all}))
+
+
+def _compiled(config: BanditConfig) -> _Compiled:
+    """Remembered with the configuration, which serves many decisions."""
+    found: _Compiled | None = config.__dict__.get("shares")
+    if found is None:
+        found = config.__dict__["shares"] = _Compiled(config)
+    return found
+
+
+def _indexed(names: Sequence[Sequence[str]]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for index, each in enumerate(names):
+        for name in each:
+            found.setdefault(name, []).append(index)
+    return found
+
+
+def _product(multipliers: Sequence[float]) -> float:
+    return min(max(math.prod(multipliers), LEAST_BOOST), MOST_BOOST)

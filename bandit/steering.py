@@ -34,14 +34,14 @@ class TimeZone(Value, frozen=True, kw_only=True):
 
 
 class Schedule(Value, frozen=True, kw_only=True):
-    """When something holds: all that is given must."""
+    """When something holds: all that is given must. Days and hours are those of the subject's clock."""
 
     from_: Time | None = msgspec.field(default=None, name="from")
     #: Not at this moment any more.
     until: Time | None = None
-    #: From one hour of the subject's day until another, not at that one any more; [22, 6] goes past midnight.
+    #: From one hour of the day until another, not at that one any more; [22, 6] goes past midnight.
     hours: tuple[Hour, Hour] | None = None
-    #: Days of the subject's week; 1 is Monday. Empty: all.
+    #: 1 is Monday; after midnight it is the next day. Empty: all.
     weekdays: Annotated[list[Weekday], Meta(max_length=7)] = []
 
 
@@ -120,3 +120,12 @@ class Seen(Value, frozen=True, kw_only=True):
     #: The last action shown and its segment, and how often running.
     action: tuple[str, int] | None = None
     segment: tuple[str, int] | None = None
+
+
+def window(seconds: float) -> str:
+    """By what `Seen` names a window of so many seconds; the same number always gives the same text.
+
+    >>> window(86_400), window(0.1)
+    ('86400', '0.10000000000000001')
+    """
+    return f"{seconds:.17g}"

@@ -146,8 +146,11 @@ class RewardDefinition(Value, frozen=True, kw_only=True):
     clip: tuple[Bounded, Bounded] = (0.0, 1.0)
 
 
-class BanditConfig(Value, frozen=True, kw_only=True):
-    """One immutable version of a bandit's configuration."""
+class BanditConfig(Value, frozen=True, kw_only=True, dict=True):
+    """One immutable version of a bandit's configuration.
+
+    (`dict`: `constraints` and `shares` remember with it what they made of it.)
+    """
 
     actions: Annotated[list[Action], Meta(min_length=1, max_length=MAX_ACTIONS)]
     #: Served when the model cannot be, and in apprentice mode. Default: the first enabled action.

@@ -217,3 +217,51 @@ async def test_decisions_are_made_between_the_pieces_of_a_long_explanation(
     beside.cancel()
     assert len(of_context(found)) == 500
     assert turns > 500
+
+
+async def asked_until(client: httpx2.AsyncClient, action_id: str, *, explored: bool) -> dict[str, Any]:
+    """The explanation of the first decision for this action that is, or is not, explored."""
+    for i in range(300):
+        made = await decide(client, context=CONTEXT | {"n": f"{i}"})
+        if made["action"]["action_id"] == action_id and made["explored"] == explored:
+            return await explained(client, made["decision_id"])
+    raise AssertionError(f"{action_id} was never chosen so")
+
+
+WANTED = "those who run this service want it to be shown more at the moment."
+
+
+async def test_boosts_are_named_with_what_they_moved(client: httpx2.AsyncClient, learn: Step) -> None:
+    boosts = [
+        {"name": "sale", "actions": ["c"], "multiplier": 10, "if": "context.half == 'low'"},
+        {"name": "b is sold out soon", "actions": ["b"], "multiplier": 0.1},
+        {"name": "elsewhere", "actions": ["a"], "multiplier": 10, "if": "context.half == 'high'"},
+    ]
+    await learned(client, learn, boosts=boosts)
+    found = await asked_until(client, "c", explored=False)
+    assert not found["favoured"], "b pays"
+    moved = {one["name"]: one["moved_by"] for one in found["reshaped_by"] if one["kind"] == "boost"}
+    assert moved.keys() == {"sale", "b is sold out soon"}, "the third is not about this context"
+    assert min(moved.values()) > 0.1
+    assert found["probability"] - found["probability_without_boosts"] >= max(moved.values()) - 1e-12
+    assert found["sentence"] == f"This was chosen because {WANTED}"
+
+
+async def test_constraints_are_named_and_what_they_excluded_is_counted(
+    client: httpx2.AsyncClient, learn: Step
+) -> None:
+    constraints = [
+        {"name": "contract", "actions": ["c"], "floor": 0.4},
+        {"name": "adults", "actions": ["a"], "eligible_if": "context.age >= 18"},
+    ]
+    await learned(client, learn, constraints=constraints, baseline_action="b")
+    found = await asked_until(client, "c", explored=True)
+    assert (found["offered"], found["actions"]) == (2, 3)
+    assert found["probability"] == pytest.approx(0.4)
+    (moved,) = found["reshaped_by"]
+    assert (moved["kind"], moved["name"]) == ("constraint", "contract")
+    assert found["probability_by_policy"] < 0.2
+    assert found["sentence"] == (
+        "This was chosen by chance; it comes up more often because those who run this service have set how "
+        "often it is shown."
+    )

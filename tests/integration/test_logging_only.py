@@ -26,7 +26,7 @@ def told(action_id: str, probability: float = 1.0) -> dict[str, Any]:
         {"paused": True},
         {"killed_actions": ["b"]},
         {"killed_segments": ["two"]},
-        {"constraints": [{"name": "adults", "eligible_if": "context.age >= 18"}]},
+        {"constraints": [{"name": "adults", "actions": ["b"], "eligible_if": "context.age >= 18"}]},
         {"constraints": [{"name": "never b", "actions": ["b"], "ceiling": 0.0}]},
     ],
 )
