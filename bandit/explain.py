@@ -124,6 +124,7 @@ async def _reasons(
     return msgspec.structs.replace(
         found,
         compared_with=Compared(action_id=offered[other].action_id, score=scores[other]),
+        context_moved_by=_lead(scores, chosen, other) - _lead(model.of({}, offered), chosen, other),
         features=await _moved(model, context, offered, chosen, other),
     )
 
@@ -164,7 +165,7 @@ async def _moved(
 
     def lead(context: Features, action: Action) -> float:
         scores = model.of(context, [*offered[:chosen], action, *offered[chosen + 1 :]])
-        return scores[chosen] - scores[other]
+        return _lead(scores, chosen, other)
 
     action, moved = offered[chosen], []
     everything = lead(context, action)
@@ -177,6 +178,10 @@ async def _moved(
         by = everything - lead(context, rest)
         moved.append(Moved(feature=name, side="action", value=value, moved_by=by))
     return sorted(moved, key=lambda one: -abs(one.moved_by))
+
+
+def _lead(scores: Sequence[float], chosen: int, other: int) -> float:
+    return scores[chosen] - scores[other]
 
 
 def _action_fields(action: Action) -> Iterator[tuple[str, Any, Action]]:

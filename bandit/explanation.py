@@ -82,6 +82,8 @@ class Explanation(Value, frozen=True, kw_only=True):
     score: float | None = None
     #: The baseline action; where that was chosen or not offered, the best one of the others. Null: no other.
     compared_with: Compared | None = None
+    #: What the whole context moved (score - the other score): what is gone without any of it.
+    context_moved_by: float = 0.0
     #: What moved (score - the other score), most first; exact, by leaving each field out in the very model
     #: that chose, as if it had not been sent. That also changes the weight of those that are left, and a
     #: context of 65 fields is no wide one any more without any of them.
@@ -93,6 +95,7 @@ def sentence(found: Explanation) -> str:
 
     >>> asked = dict(decision_id="d", bandit_key="hero", action_id="a", segment=None, model_version=1,
     ...              config_version=1, probability=0.9, explored=False, chosen_by_caller=False, actions=2)
+    >>> asked["context_moved_by"] = 0.1
     >>> sentence(Explanation(**asked, mode="online", offered=2, favoured=True, features=[
     ...     Moved(feature="device.os", value="ios", moved_by=0.1)]))
     'This was chosen because it best suits what is known here: device os: ios.'
@@ -133,7 +136,7 @@ def _chosen(found: Explanation) -> str:
         return f"This was chosen because {why}."
     also = f", and because {_WHY['boost']}" if raised is not None and raised.kind == "boost" else ""
     spoke = list(_spoke_for(found))
-    if not spoke:
+    if not spoke or found.context_moved_by <= 0.0:
         return f"This was chosen because it does best in general, whoever it is for{also}."
     return f"This was chosen because it best suits what is known here: {_listed(spoke)}{also}."
 

@@ -82,6 +82,7 @@ _EXPLANATION = {
     "reshaped_by": [{"kind": "constraint", "name": "try new-in", "moved_by": -0.005}],
     "score": 0.081,
     "compared_with": {"action_id": "new-in", "score": 0.033},
+    "context_moved_by": 0.036,
     "features": [
         {"feature": "device.os", "side": "context", "value": "ios", "moved_by": 0.031},
         {"feature": "action.features.discount", "side": "action", "value": 0.2, "moved_by": 0.012},

@@ -70,6 +70,8 @@ async def test_every_figure_comes_out_of_the_public_api_alone(
     sizes = [abs(one["moved_by"]) for one in found["features"]]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > 0.01
+    nothing, _ = await lead_of_b({})
+    assert found["context_moved_by"] == pytest.approx(sign * (lead - nothing), abs=1e-12)
     for one in of_context(found):
         rest, _ = await lead_of_b(without(CONTEXT, one["feature"], one["value"]))
         assert one["moved_by"] == pytest.approx(sign * (lead - rest), abs=1e-12), one

@@ -26,6 +26,7 @@ def said(**fields: Any) -> str:
         "decision_id": "d", "bandit_key": "hero", "action_id": "a", "segment": None, "mode": "online",
         "model_version": 1, "config_version": 1, "probability": 0.9, "explored": False,
         "chosen_by_caller": False, "offered": 3, "actions": 3, "favoured": True,
+        "context_moved_by": 0.1,
     }  # fmt: skip
     return sentence(Explanation(**usual | fields))
 
@@ -48,6 +49,10 @@ def said(**fields: Any) -> str:
         ),
         (
             {"features": [Moved(feature="device.os", value="ios", moved_by=-0.2), TOPIC]},
+            "This was chosen because it does best in general, whoever it is for.",
+        ),
+        (
+            {"features": [OS], "context_moved_by": -0.1},  # the rest of the context speaks against it
             "This was chosen because it does best in general, whoever it is for.",
         ),
         ({"favoured": False, "reshaped_by": [PROMOTED]}, f"This was chosen because {WANT}."),
