@@ -32,6 +32,8 @@ from api.schemas import (
     Signed,
 )
 from api.steering import ChangeList, SwitchAnswer, SwitchRequest
+from bandit.explanation import Explanation
+from bandit.readiness import Readiness
 from bandit.types import RewardEvent, Value
 
 
@@ -52,7 +54,7 @@ def document(app: FastAPI) -> dict[str, Any]:
 _WIRE = [
     BanditCreate, BanditPatch, BanditAnswer, BanditList, Signed, SwitchRequest, SwitchAnswer, ChangeList,
     DecisionRequest, BatchRequest, DecisionAnswer, BatchAnswer, DecisionRecord, Activation,
-    AuditAnswer, ModelList, AlertList,
+    AuditAnswer, Explanation, Readiness, ModelList, AlertList,
     RewardEvent, RewardBatch, RewardAnswer, Health, ErrorAnswer,
 ]  # fmt: skip
 

@@ -9,10 +9,10 @@ from msgspec import UNSET, Meta, UnsetType, structs
 
 from bandit import steering
 from bandit.alerts import Alerts, sentence
-from bandit.audit import Difference
 from bandit.catalogue import Overview
 from bandit.changes import NO_REASON, Author, Why
 from bandit.feedback import Receipt
+from bandit.recompute import Difference
 from bandit.steering import Alert, Seen
 from bandit.types import (
     Action,

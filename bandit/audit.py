@@ -5,36 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
-from typing import Any
 
 import msgspec
 
-from bandit import decide, rewards, vw
-from bandit.branches import BranchFold, refolded
+from bandit import recompute, rewards, vw
+from bandit.branches import BranchFold
 from bandit.db import bandits, decisions, models, training
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
 from bandit.db.decisions import Kept
 from bandit.db.pool import Connection, Database
-from bandit.errors import ArchivedError, BrokenLogError, ModelRefusedError, NotFoundError
+from bandit.errors import BrokenLogError, ModelRefusedError, NotFoundError
 from bandit.policy import VwPolicy
-from bandit.serving import Serving, served_policy
-from bandit.types import Bandit, Branch, Decision, ModelVersion, Value
+from bandit.recompute import SMALL_CHUNK, AsServed, Difference
+from bandit.serving import Serving
+from bandit.types import Branch, Decision, ModelVersion, Value
 
-#: Lines of the log that are read between two looks at other work; few, where others wait in the same process.
-_CHUNK, _SMALL_CHUNK = 1_000, 50
+#: Lines of the log that are read at once.
+_CHUNK = 1_000
 Progress = Callable[[str, int, int], None]
-
-
-class Difference(Value, frozen=True, kw_only=True):
-    """Something that is not as the log says it should be."""
-
-    #: Where: a decision and its field, an entry of the training log, a model version, a reward event.
-    target: str
-    #: What stands in the database.
-    logged: Any
-    #: What it should be, as far as that can be made again.
-    recomputed: Any
 
 
 class AuditReport(Value, frozen=True, kw_only=True):
@@ -67,7 +56,7 @@ async def audit_decision(database: Database, decision_id: str) -> AuditReport:
         if place is None:
             raise decisions.not_logged(decision_id)
         at = (decision_id, place[0])
-        with closing(_Auditor(connection, place[1], _SMALL_CHUNK)) as auditor:
+        with closing(_Auditor(connection, place[1], SMALL_CHUNK)) as auditor:
             report = await auditor.kept_decisions([at])
         if report.archived_decisions:
             raise await training.archived(connection, place[1], 1)
@@ -113,11 +102,13 @@ class _Auditor:
         self._bandit_key = bandit_key
         self._chunk = chunk
         self._configs = ConfigCache()
-        self._bandits: dict[int, Bandit] = {}
+        self._served = AsServed(connection, bandit_key, chunk=chunk)
         #: Of a branch whose beginning was archived: the version from which the rest can be folded.
         self._first: dict[int, ModelVersion | None] = {}
-        #: What was served under a configuration and a model version; None: that was archived.
-        self._last: tuple[tuple[int, int], Serving | None] | None = None
+
+    def close(self) -> None:
+        """Free the model that is kept at hand."""
+        self._served.close()
 
     async def kept_decisions(self, places: list[tuple[str, datetime]]) -> AuditReport:
         """The first difference among the decisions at these (decision_id, decided_at)."""
@@ -130,10 +121,10 @@ class _Auditor:
         archived = 0
         try:
             for decision in sorted(found.values(), key=lambda d: (d.config_version, d.model_version)):
-                serving = await self._as_of(decision.config_version, decision.model_version)
+                serving = await self._served.at(decision.config_version, decision.model_version)
                 if serving is None:
                     archived += 1
-                elif difference := _difference(serving, decision):
+                elif difference := recompute.difference(serving, decision):
                     return _with(report, difference)
         except (NotFoundError, BrokenLogError) as error:
             return _with(report, _missing(error.target or "training_log", error))
@@ -260,7 +251,7 @@ class _Auditor:
             serving = await self._serving(kept.decision, again)
             if serving is None:
                 archived += 1
-            elif difference := _difference(serving, kept.decision):
+            elif difference := recompute.difference(serving, kept.decision):
                 return _with(report, difference)
             ids.append(kept.decision_id)
         counted, unsealed = await reward_events.unsealed(self._connection, ids)
@@ -279,7 +270,7 @@ class _Auditor:
         that one, or one before.
         """
         if model.branch not in folds:
-            bandit = await self._bandit(model.config_version)
+            bandit = await self._served.bandit(model.config_version)
             branch = next(b for b in branches if b.branch == model.branch)
             branch = msgspec.structs.replace(branch, state="retired")  # it need not predict
             archived = await bandits.archived_through(self._connection, self._bandit_key)
@@ -299,7 +290,7 @@ class _Auditor:
 
     async def _model_difference(self, model: ModelVersion, again: BranchFold | None) -> Difference | None:
         name = f"model {model.model_version}"
-        policy = (await self._bandit(model.config_version)).config.policy
+        policy = (await self._served.bandit(model.config_version)).config.policy
         if again is not None:
             try:
                 found = vw.weights_sha256(again.fold.to_bytes(), policy)
@@ -326,46 +317,11 @@ class _Auditor:
 
     async def _serving(self, decision: Decision, again: BranchFold | None) -> Serving | None:
         if again is None:
-            return await self._as_of(decision.config_version, decision.model_version)
-        bandit = await self._bandit(decision.config_version)
+            return await self._served.at(decision.config_version, decision.model_version)
+        bandit = await self._served.bandit(decision.config_version)
         folded = again.fold.policy
         policy = VwPolicy(folded.model, bandit.config.policy.exploration, folded.learned)
         return Serving(bandit, policy, decision.model_version)
-
-    async def _as_of(self, config_version: int, model_version: int) -> Serving | None:
-        """The bandit as it was served under these versions; a pruned model is folded again from the log.
-
-        None: that was archived. What was asked for last is kept at hand: decisions come by their versions.
-        """
-        if self._last is None or self._last[0] != (config_version, model_version):
-            self.close()
-            bandit = await self._bandit(config_version)
-            serving = None
-            with suppress(ArchivedError):
-                serving = Serving(bandit, await self._policy(bandit, model_version), model_version)
-            self._last = ((config_version, model_version), serving)
-        return self._last[1]
-
-    async def _policy(self, bandit: Bandit, model_version: int) -> VwPolicy:
-        try:
-            return await served_policy(self._connection, bandit, model_version)
-        except ModelRefusedError:
-            model = await models.lineage(self._connection, self._bandit_key, model_version)
-            again = await refolded(self._connection, self._configs, bandit, model, chunk=self._chunk)
-            return VwPolicy(again.fold.policy.model, bandit.config.policy.exploration, model.learned)
-
-    def close(self) -> None:
-        """Free the model that is kept at hand."""
-        if self._last is not None and self._last[1] is not None:
-            self._last[1].close()
-        self._last = None
-
-    async def _bandit(self, config_version: int) -> Bandit:
-        if config_version not in self._bandits:
-            self._bandits[config_version] = await bandits.get(
-                self._connection, self._bandit_key, config_version=config_version
-            )
-        return self._bandits[config_version]
 
 
 class _ByVersion:
@@ -389,27 +345,6 @@ class _ByVersion:
         if self._next is None:
             self._next = await anext(self._every, None)
         return self._next
-
-
-def recomputed(serving: Serving, logged: Decision) -> Decision:
-    """The decision made again as it was served then; it equals the logged one, activation aside."""
-    if logged.mode == "fallback":
-        serving = Serving(serving.bandit, None, serving.model_version)
-    return decide.choose(serving, logged.asked, logged.decision_id, logged.decided_at, logged.seen)
-
-
-def _difference(serving: Serving, logged: Decision) -> Difference | None:
-    again = recomputed(serving, logged)
-    for field in Decision.__struct_fields__:
-        one, other = getattr(logged, field), getattr(again, field)
-        if field == "activated_at" or one == other:
-            continue
-        name = f"decision {logged.decision_id}: {field}"
-        if field == "pmf" and len(one) == len(other):
-            at = next(i for i in range(len(one)) if one[i] != other[i])
-            name, one, other = f"{name}[{at}]", one[at], other[at]
-        return Difference(target=name, logged=one, recomputed=other)
-    return None
 
 
 def _plus(report: AuditReport, **counts: int) -> AuditReport:

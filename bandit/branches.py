@@ -25,6 +25,7 @@ from bandit.db.training import LogEntry
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, training_event
 from bandit.policy import FixedPolicy, Policy
+from bandit.rehearsal import Rehearsal
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
 
@@ -44,6 +45,8 @@ class BranchFold:
         self._compared_since = 0
         #: Since it was published last.
         self._predicted: list[Prediction] = []
+        #: What is noted while the baseline is served; None: it is not.
+        self._rehearsal: Rehearsal | None = None
 
     @classmethod
     async def take_up(
@@ -123,12 +126,20 @@ class BranchFold:
             self._compared_since, self.comparison = config_version, Comparison()
             self._predicted.clear()
 
+    async def rehearse(self, connection: Connection) -> None:
+        """Note from now on what the branch would do, if the baseline is served in its place."""
+        self._rehearsal = await Rehearsal.going_on(connection, self.bandit, self.branch, self._rehearsal)
+
     async def count(self, connection: Connection) -> None:
         """Count what was predicted, and published, of decisions before which all others are settled too."""
         bandit = self.bandit
-        if not self._compares:
+        if not self._compares and self._rehearsal is None:
             return
         until = await training.settled_until(connection, bandit.bandit_key, bandit.config.reward_wait)
+        if self._rehearsal is not None:
+            await self._rehearsal.count(connection, self.branch, until)
+        if not self._compares:
+            return
         ready = await models.take_predictions(connection, self.branch, self._compared_since, until)
         for one in ready:
             self.comparison = self.comparison.add(one.weight, one.scaled_reward, one.largest)
@@ -148,6 +159,8 @@ class BranchFold:
         for entry in entries:
             if self._compares:
                 self._predict(entry)
+            if self._rehearsal is not None:
+                self._rehearsal.note(self.fold.policy, self.bandit.config, self.config.reward, entry)
             event = _event(entry, self.branch, self.config)
             if event is None:
                 self.fold.pass_over(entry.seq)
@@ -192,6 +205,8 @@ class BranchFold:
         await models.publish(connection, model, weights, oldest_ready_at)
         await models.keep_predictions(connection, self.branch, self._predicted)
         self._predicted.clear()
+        if self._rehearsal is not None:
+            await self._rehearsal.keep(connection, self.branch)
         self.branch = msgspec.structs.replace(
             self.branch, newest_version=model.model_version, trained_through=self.fold.seq
         )

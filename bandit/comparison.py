@@ -100,6 +100,47 @@ class Comparison(Value, frozen=True, kw_only=True):
         return Interval(estimate=estimate, low=low, high=high, events=self.events)
 
 
+class LeastMean(Value, frozen=True, kw_only=True):
+    """How much the mean of values in [0, 1] is at least, by the same game; can be kept and resumed.
+
+    The game is on X - c, where c is the mean of the values until then. As above, values must come in an order
+    that does not hang on them, and what is bounded is the mean of what each was expected to be.
+
+    >>> seen = LeastMean()
+    >>> for value in [1.0, 1.0, 1.0, 0.0] * 250:
+    ...     seen = seen.add(value)
+    >>> round(seen.low(), 2)
+    0.7
+    """
+
+    values: int = 0
+    total: float = 0.0
+    #: Sum of all c.
+    expected: float = 0.0
+    capital: Capital = (0.0,) * len(BETS)
+
+    def add(self, value: float) -> LeastMean:
+        """With one value more."""
+        mean = (self.total + 0.5) / (self.values + 1)
+        return LeastMean(
+            values=self.values + 1,
+            total=self.total + value,
+            expected=self.expected + mean,
+            capital=tuple(
+                held + log1p(bet * (value - mean)) for held, bet in zip(self.capital, BETS, strict=True)
+            ),
+        )
+
+    def low(self) -> float:
+        """With probability 1 - ALPHA / 2 the mean is at least this, after every value at once."""
+        return max((_bound(self.capital) + self.expected) / max(self.values, 1), 0.0)
+
+    @property
+    def mean(self) -> float:
+        """Of the values so far."""
+        return self.total / max(self.values, 1)
+
+
 def _bet(capital: Capital, surplus: float, reward: float, mean: float, limit: float) -> Capital:
     # c = mean makes (w - 1) (r - c) vary least, but w = largest with r = 0 must not cost all: 3/4 at most.
     grown = [

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from bandit import constraints, exposures, features, metrics, sampling, shares
@@ -75,7 +76,7 @@ def choose(
     unboosted: list[float] | None = None
     if asked.logged_choice is not None:
         mode = _recording(config)
-        positions = constraints.allowed(config, everything, asked.excluded_actions)
+        positions = constraints.allowed(_without_kills(config), everything, asked.excluded_actions)
         offered = _at(everything, positions)
         pmf = _logged(asked.logged_choice, offered)
         chosen = pmf.index(asked.logged_choice.probability)
@@ -114,6 +115,13 @@ def _recording(config: BanditConfig) -> ServedMode:
             target="logged_choice",
         )
     return "logging_only"
+
+
+def _without_kills(config: BanditConfig) -> BanditConfig:
+    """What a caller served has happened, whatever should have been."""
+    if not config.killed_actions and not config.killed_segments:
+        return config
+    return msgspec.structs.replace(config, killed_actions=[], killed_segments=[])
 
 
 def _at(everything: list[Action], positions: list[int]) -> list[Action]:

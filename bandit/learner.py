@@ -225,6 +225,7 @@ class Learner:
         async with connection.transaction():
             bandit, branches = await self._read(connection, bandit_key)
             live = await self._fold_of(connection, bandit, branches["live"], branches["live"])
+            await live.rehearse(connection)
             end = await training.end(connection, bandit_key)
             settled = 0
             if live.fold.seq < end:

@@ -12,7 +12,8 @@ from rich.table import Table
 
 from api.body import convert, parse
 from api.schemas import BanditCreate, bandit_answer
-from bandit import catalogue
+from bandit import catalogue, rehearsal
+from bandit.readiness import Between, Readiness
 from bandit.types import Bandit
 from cli.author import NOT_SAID, Who, Why, author
 from cli.service import DataDir, migrated, prepared, with_database
@@ -88,3 +89,31 @@ def _state(bandit: Bandit) -> str:
     killed = len(bandit.config.killed_actions) + len(bandit.config.killed_segments)
     state = "paused" if bandit.config.paused else "in service"
     return state + (f", {killed} killed" if killed else "")
+
+
+@app.command()
+def readiness(bandit_key: Key, data_dir: DataDir = None) -> None:
+    """Whether a bandit in mode apprentice may go online, by what its baseline earned.
+
+    Example: segbandit bandits readiness hero
+    """
+    found = with_database(prepared(data_dir), lambda database: rehearsal.readiness(database, bandit_key))
+    console = Console(highlight=False)
+    console.print(found.verdict)
+    if found.decisions:
+        console.print(_readiness(found))
+
+
+def _readiness(found: Readiness) -> Table:
+    table = Table("what", "by the log", "95 %")
+    table.add_row("decisions counted", f"{found.decisions:,}", "")
+    table.add_row("baseline's action is the most probable", f"{found.match_rate:.1%}", "")
+    table.add_row("probability of the baseline's action", f"{found.agreement:.3f}", "")
+    table.add_row("what the baseline earned", f"{found.baseline:.4f}", _between(found.baseline_between))
+    table.add_row("what the policy is worth", "", _between(found.policy_between))
+    table.add_row("policy - baseline", "", _between(found.difference_between))
+    return table
+
+
+def _between(ends: Between | None) -> str:
+    return "" if ends is None else f"{ends.low:.4f} to {ends.high:.4f}"

@@ -19,6 +19,7 @@ from cli import (
     demo,
     edit,
     evaluate,
+    explain,
     logs,
     models,
     proofs,
@@ -45,6 +46,7 @@ app.command()(evaluate.evaluate)
 app.command()(simulate.simulate)
 app.command()(sweep.sweep)
 app.command()(proofs.audit)
+app.command()(explain.explain)
 app.command()(proofs.rebuild)
 app.command()(archive.archive)
 app.command()(logs.export)

@@ -19,8 +19,9 @@ from api.schemas import (
     bandit_answer,
 )
 from api.steering import ChangeList
-from bandit import catalogue
+from bandit import catalogue, rehearsal
 from bandit.changes import Author
+from bandit.readiness import Readiness
 
 
 async def _key(bandit_key: str) -> str:
@@ -62,6 +63,22 @@ _EXAMPLE = {
     "reward_wait": 600,
     "terminal_kinds": ["purchase"],
 }
+_READINESS = {
+    "bandit_key": "hero",
+    "mode": "apprentice",
+    "ready": True,
+    "verdict": "Ready: even if every deviation from the baseline earned the lowest reward, the policy would "
+    "keep at least 90% of what the baseline earns (95 % confidence, 4,000 decisions).",
+    "branch": 1,
+    "since_config": 2,
+    "decisions": 4_000,
+    "match_rate": 0.99,
+    "agreement": 0.97,
+    "baseline": 0.62,
+    "baseline_between": {"low": 0.58, "high": 0.66},
+    "policy_between": {"low": 0.57, "high": 0.69},
+    "difference_between": {"low": -0.06, "high": 0.05},
+}
 
 
 @router.post("", **documented(201, BanditAnswer, body=BanditCreate, body_example=_EXAMPLE))
@@ -84,6 +101,12 @@ async def list_bandits(here: Here) -> Response:
 async def get_bandit(bandit_key: Key, here: Here) -> Response:
     """One bandit under its current configuration."""
     return answer(200, bandit_answer(await catalogue.get(here.database, bandit_key)))
+
+
+@router.get("/{bandit_key}/readiness", **documented(200, Readiness, example=_READINESS))
+async def get_readiness(bandit_key: Key, here: Here) -> Response:
+    """Whether a bandit in mode apprentice may go online, by what its baseline earned."""
+    return answer(200, await rehearsal.readiness(here.database, bandit_key))
 
 
 @router.patch(

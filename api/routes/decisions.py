@@ -25,6 +25,8 @@ from api.schemas import (
     decision_record,
 )
 from bandit import audit
+from bandit.explain import explain
+from bandit.explanation import Explanation
 
 
 class _Anything(Convertor[str]):
@@ -56,6 +58,37 @@ _ANSWER = {
     "model_version": 12,
     "mode": "online",
     "explored": False,
+}
+
+
+_EXPLANATION = {
+    "decision_id": _ANSWER["decision_id"],
+    "bandit_key": "hero",
+    "action_id": "summer",
+    "segment": "bargain-hunters",
+    "sentence": "This was chosen because it best suits what is known here: device os: ios.",
+    "mode": "online",
+    "model_version": 12,
+    "config_version": 1,
+    "probability": 0.93,
+    "explored": False,
+    "chosen_by_caller": False,
+    "offered": 2,
+    "actions": 2,
+    "probability_without_boosts": 0.93,
+    "probability_by_policy": 0.935,
+    "favoured": True,
+    "alike": False,
+    "reshaped_by": [{"kind": "constraint", "name": "try new-in", "moved_by": -0.005}],
+    "score": 0.081,
+    "compared_with": {"action_id": "new-in", "score": 0.033},
+    "context_moved_by": 0.036,
+    "features": [
+        {"feature": "device.os", "side": "context", "value": "ios", "moved_by": 0.031},
+        {"feature": "action.features.discount", "side": "action", "value": 0.2, "moved_by": 0.012},
+        {"feature": "returning", "side": "context", "value": True, "moved_by": 0.009},
+        {"feature": "device.width", "side": "context", "value": 390, "moved_by": -0.002},
+    ],
 }
 
 
@@ -110,6 +143,14 @@ async def audit_decision(decision_id: str, here: Here) -> Response:
             decision_id=decision_id, verified=report.difference is None, difference=report.difference
         ),
     )
+
+
+@router.get(
+    "/decisions/{decision_id:anything}/explanation", **documented(200, Explanation, example=_EXPLANATION)
+)
+async def explain_decision(decision_id: str, here: Here) -> Response:
+    """Which fields moved the score of the chosen action, what else had a part, and one plain sentence."""
+    return answer(200, await explain(here.database, decision_id))
 
 
 @router.get("/decisions/{decision_id:anything}", **documented(200, DecisionRecord))

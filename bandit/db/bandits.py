@@ -214,3 +214,15 @@ def _bandit(row: Any) -> Bandit:
         created_at=row["created_at"],
         candidate=candidate,
     )
+
+
+async def mode_since(connection: Connection, bandit: Bandit) -> int:
+    """The configuration by which the bandit came to its mode, where it has been since."""
+    other: int | None = await connection.fetchval(
+        """SELECT max(config_version) FROM bandit_configs
+           WHERE bandit_key = $1 AND config_version < $2 AND config->>'mode' <> $3""",
+        bandit.bandit_key,
+        bandit.config_version,
+        bandit.config.mode,
+    )
+    return (other or 0) + 1

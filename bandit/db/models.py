@@ -112,12 +112,15 @@ async def comparisons(connection: Connection, bandit_key: str) -> dict[int, byte
 
 
 async def forget_comparison(connection: Connection, branch: Branch) -> None:
-    """Begin the branch's comparison anew."""
+    """Begin anew with all that is counted of the branch: its comparison, and its readiness."""
     place = (branch.bandit_key, branch.branch)
     await connection.execute(
-        "UPDATE model_branches SET comparison = NULL WHERE bandit_key = $1 AND branch = $2", *place
+        """UPDATE model_branches SET comparison = NULL, readiness = NULL
+           WHERE bandit_key = $1 AND branch = $2""",
+        *place,
     )
     await connection.execute("DELETE FROM predictions WHERE bandit_key = $1 AND branch = $2", *place)
+    await connection.execute("DELETE FROM rehearsals WHERE bandit_key = $1 AND branch = $2", *place)
 
 
 async def save_comparison(connection: Connection, branch: Branch, state: bytes) -> None:

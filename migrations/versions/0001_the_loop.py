@@ -148,6 +148,7 @@ _TABLES = (
         replaced           int,
         without_subjects   text[] NOT NULL DEFAULT '{}',
         comparison         json,
+        readiness          json,
         reason             text NOT NULL,
         created_at         timestamptz NOT NULL DEFAULT now(),
         changed_at         timestamptz NOT NULL DEFAULT now(),
@@ -181,6 +182,21 @@ _TABLES = (
     )
     """,
     "CREATE INDEX predictions_by_due ON predictions (bandit_key, branch, due_at)",
+    """
+    CREATE TABLE rehearsals (
+        bandit_key     text NOT NULL,
+        branch         int NOT NULL,
+        decision_id    text NOT NULL,
+        since_config   int NOT NULL,
+        due_at         timestamptz NOT NULL,
+        agreement      float8 NOT NULL,
+        matches        boolean NOT NULL,
+        scaled_reward  float8 NOT NULL,
+        PRIMARY KEY (bandit_key, branch, decision_id),
+        FOREIGN KEY (bandit_key, branch) REFERENCES model_branches
+    )
+    """,
+    "CREATE INDEX rehearsals_by_due ON rehearsals (bandit_key, branch, due_at)",
     """
     CREATE TABLE model_versions (
         bandit_key           text NOT NULL,
@@ -271,7 +287,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "share_tallies alerts audit_log archived_days model_versions predictions reward_revisions "
+        "share_tallies alerts audit_log archived_days model_versions rehearsals predictions reward_revisions "
         "model_branches training_log reward_signals reward_events unsettled exposures decision_claims "
         "decisions bandit_configs bandits"
     ).split():

@@ -66,7 +66,7 @@ def test_the_readme_names_every_command() -> None:
     )
     commands = set(re.findall(r"^│ ([a-z][a-z-]*)  ", ran.stdout, re.MULTILINE))
     assert commands == set(
-        "serve learner migrate demo replay-live audit rebuild archive export import datasets "
+        "serve learner migrate demo replay-live audit explain rebuild archive export import datasets "
         "evaluate sweep simulate bandits models version".split()
     )
     assert all(f"segbandit {command}" in README for command in commands)

@@ -115,3 +115,15 @@ async def test_rebuild_takes_a_late_reward(
     assert ran.exit_code == 0
     assert "1 with another reward than was learned" in ran.output
     assert "difference 0.0" not in ran.output
+
+
+@pytest.mark.usefixtures("filled")
+async def test_explain_shows_the_sentence_and_what_moved_the_score(
+    database_url: str, client: httpx2.AsyncClient
+) -> None:
+    made = await decide(client, context={"half": "low", "[red]": "[/x]"}, decision_id="here")
+    found = await in_thread(database_url, "explain", "here")
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("This was chosen ")
+    assert f"hero chose {made['action']['action_id']} with probability" in found.output
+    assert "[/x]" in found.output
