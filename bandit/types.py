@@ -106,6 +106,24 @@ Exploration = EpsilonGreedy | SquareCB | RegCB | Bag | Cover | Softmax
 Side = Literal["context", "action"]
 
 
+class Window(Value, tag="window", tag_field="by", frozen=True, kw_only=True):
+    """Only the last events count: at least three quarters of `events`, at most all of them.
+
+    At each quarter the model begins anew over the last three, so an event costs four times as much.
+    """
+
+    events: Annotated[int, Meta(ge=100, le=50_000)]
+
+
+class HalfLife(Value, tag="half_life", tag_field="by", frozen=True, kw_only=True):
+    """What makes a model less ready to change and to explore is halved with every `events` events."""
+
+    events: Annotated[int, Meta(ge=100, le=1_000_000)]
+
+
+Forgetting = Window | HalfLife
+
+
 class PolicySettings(Value, frozen=True, kw_only=True):
     """How a bandit learns and explores. The defaults were chosen by measurement: see docs/decisions."""
 
@@ -122,6 +140,12 @@ class PolicySettings(Value, frozen=True, kw_only=True):
     relearn: Annotated[int, Meta(ge=0, le=64)] = 8
     #: They are drawn from this many last events of the training log.
     relearn_window: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
+    #: For a world that keeps moving. None: all events count alike, until `on_drift`.
+    forgetting: Forgetting | None = None
+    #: When rewards fall short of what was expected (`bandit.drift`): begin anew from there on, as far as
+    #: `relearn_window` goes back, or only say so. Where the exploration is within the model (bag, cover,
+    #: regcb) it does not say what it expects, and nothing is watched.
+    on_drift: Literal["restart", "signal"] = "restart"
     #: Raw Vowpal Wabbit options, `--name=value`, from the allowlist in `bandit.vw`.
     vw_arguments: Annotated[list[str], Meta(max_length=16)] = []
 

@@ -325,9 +325,17 @@ class Model:
         lines[chosen + 1] = label + lines[chosen + 1]
         return lines
 
-    def learn(self, labelled: list[str]) -> None:
-        """Learn one outcome, as `labelled` gave it."""
-        self._run(_native.learn_multi, labelled)
+    def learn(self, labelled: list[str]) -> float | None:
+        """Learn one outcome, as `labelled` gave it; the scaled reward that was expected just before.
+
+        None: this model does not say what it expects.
+        """
+        scores = self._run(_native.learn_multi, labelled)
+        return NEUTRAL - scores[0] if self.scores else None
+
+    def expected(self, labelled: list[str]) -> float:
+        """The scaled reward that is expected of the action whose outcome `labelled` gave; only if it `scores`."""
+        return NEUTRAL - self._run(_native.predict_multi, labelled)[0]
 
     def _ask(self, lines: list[str]) -> list[float]:
         prepared = self._parser.prepared
