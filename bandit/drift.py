@@ -1,29 +1,26 @@
 """Whether the world has moved: rewards fall, and not because of what the model knows to earn less.
 
 Falling rewards are the sign, not errors: a model that goes on learning soon expects as little as there is,
-while its exploration has died out. And not squared errors: where a rare reward becomes rarer still, they fall.
+while its exploration has died out. Squared errors even fall where a rare reward becomes rarer still.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from statistics import fmean, pvariance
 from typing import NamedTuple
 
 import msgspec
 
-from bandit.types import Value
-
-#: Shares of its capital that each bet stakes on every event: large shifts are found by large ones, soon.
+#: Shares of its capital that each bet stakes on every event: large ones find large falls soon.
 _STAKES = (0.8, 0.2, 0.05)
-#: Where nothing shifts, a false alarm comes after so many events on average, or later.
+#: Where nothing falls, a false alarm comes after so many events on average, or later.
 RUN_LENGTH = 2e3
 _ALARM = math.log(len(_STAKES) * RUN_LENGTH)
-#: Rewards from which it is known what is usual, before any is bet on.
+#: So many rewards say what is usual before any is bet on.
 _LEAST = 50
-SE = 2.0
-#: Standard errors by which errors must differ, for a fall of rewards to be none that the model knows of.
+#: Standard errors by which rewards must fall short of the mean before, to count as a loss.
+_MARGIN = 2.0
+#: The share of a fall that the model must not expect.
 _UNEXPECTED = 0.5
 
 
@@ -49,7 +46,7 @@ class Fall(NamedTuple):
 
 
 class _Bet(NamedTuple):
-    """That rewards fall short of the usual, since it was begun anew last, which is when it had won nothing."""
+    """That rewards fall short of the usual; begun anew whenever it has won nothing."""
 
     #: Natural logarithm of what became of a capital of 1.
     won: float = 0.0
@@ -63,10 +60,10 @@ class _Bet(NamedTuple):
 class Detector(msgspec.Struct, kw_only=True):
     """Bets against each reward that it will not fall short of the usual one; an alarm is a bet that wins big.
 
-    A bet that goes on for as long as it wins, over rewards that on average do not fall short, is an e-detector:
-    the mean number of events until it multiplies its capital by A is at least A (Shin, Ramdas & Rinaldo 2022,
-    arXiv 2203.03532). The usual reward is the mean of those before the bet, later ones weighing more, as their
-    place (Shamir & Zhang 2013, eta = 1), less two standard errors.
+    A bet that goes on for as long as it wins, over rewards that on average do not fall short, is an
+    e-detector: the mean number of events until it multiplies its capital by A is at least A (Shin, Ramdas &
+    Rinaldo 2022, arXiv 2203.03532). The usual reward is a mean of those before the bet, each weighing as its
+    place (Shamir & Zhang 2013, arXiv 1212.1824, eta = 1), less two standard errors.
 
     >>> detector = Detector()
     >>> [fall for reward in [1.0, 0.0, 1.0] * 300 if (fall := detector.add(reward, 0.6))]
@@ -86,10 +83,13 @@ class Detector(msgspec.Struct, kw_only=True):
     def add(self, reward: float, expected: float) -> Fall | None:
         """Take the next event's reward in [0, 1], and what the model expected of it before it was learned."""
         if self.count >= _LEAST:
-            spread = max(self.squares - self.usual.reward ** 2, 0.0) + 1.0 / self.count
-            bound = self.usual.reward - SE * math.sqrt(spread * 4 / 3 / self.count)
+            spread = max(self.squares - self.usual.reward**2, 0.0) + 1.0 / self.count
+            bound = self.usual.reward - _MARGIN * math.sqrt(spread * 4 / 3 / self.count)
             begun = _Bet(bound=bound, usual=self.usual)
-            self.bets = [_after(bet if bet.events else begun, stake, reward) for bet, stake in zip(self.bets, _STAKES, strict=True)]
+            self.bets = [
+                _after(bet if bet.events else begun, stake, reward)
+                for bet, stake in zip(self.bets, _STAKES, strict=True)
+            ]
         self.count += 1
         weight = 2.0 / (self.count + 1)
         self.usual = Level(
@@ -109,10 +109,11 @@ def _after(bet: _Bet, stake: float, reward: float) -> _Bet:
     return _Bet(won, bet.events + 1, bet.bound, bet.usual) if won > 0.0 else _Bet()
 
 
-def unexpected(before: Level, after: Level) -> bool:
-    """Whether less than half of a fall of rewards is what the model expects, as it is now, of what it is asked for.
+def unexpected(fall: Fall, before: Level, after: Level) -> bool:
+    """Whether less than half of the fall is what the model, as it is now, expects by itself.
 
-    Where it has learned the fall, it expects too little of what was before; where it has not, too much of what
-    came after. Where only the contexts are others than before, it expects the fall.
+    `before` and `after`: of events at both sides of the fall, by the same model. If it has learned the fall,
+    it expects too little of what was before; if it has not, too much of what came after. If only the contexts
+    are others than before, neither.
     """
-    return before.error - after.error > _UNEXPECTED * (before.reward - after.reward) > 0.0
+    return before.error - after.error > _UNEXPECTED * (fall.usual.reward - after.reward)

@@ -1,7 +1,8 @@
 """A model as a pure fold over the training log: the same events give the same weights, wherever it runs.
 
 With each new event some past ones are relearned; which ones is a hash of the bandit's salt and the event's
-place in the log. A fold resumes from a snapshot and the last `relearn_window` events.
+place in the log. To forget is to begin anew: from then on the model is the fold over the last events alone. A
+fold resumes from a snapshot and the events that it keeps at hand (`held`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,24 @@ from collections.abc import Iterable, Iterator
 from statistics import fmean
 from typing import NamedTuple
 
-from bandit import features, rewards, sampling
-from bandit import drift
+from bandit import drift, exploration, features, rewards, sampling
 from bandit.drift import Detector, Fall, Level
 from bandit.policy import VwPolicy
-from bandit.types import Decision, PolicySettings, RewardDefinition, TrainingEvent, Value, Window
+from bandit.types import (
+    Decision,
+    Drift,
+    HalfLife,
+    PolicySettings,
+    RewardDefinition,
+    TrainingEvent,
+    Window,
+)
 from bandit.vw import Model
 
 _FIELDS_LEARNED_ONCE = 12
 _FIELDS_PER_RELEARNED = 3
-#: How many last events are kept at hand at least, where falls of rewards are looked into.
-_WATCHED = 2_000
+#: What fades does so in this many steps per half-life.
+_FADES = 8
 #: Fewer events say nothing of what is expected on average.
 _FEW = 20
 
@@ -36,10 +44,15 @@ def relearn_count(settings: PolicySettings, fields: int) -> int:
 
 
 def held(settings: PolicySettings) -> int:
-    """How many last events of the log are kept at hand, to be relearned or to begin anew from."""
+    """How many last events of the log are kept at hand, to be relearned, looked into, or begun anew with.
+
+    >>> held(PolicySettings())
+    2000
+    """
     relearned = settings.relearn_window if settings.relearn else 0
+    watched = 2 * settings.relearn_window if isinstance(settings.exploration, exploration.Rule) else 0
     forgotten = settings.forgetting.events if isinstance(settings.forgetting, Window) else 0
-    return max(relearned, forgotten, _WATCHED)
+    return max(relearned, watched, forgotten)
 
 
 def training_event(
@@ -54,17 +67,6 @@ def training_event(
         probability=decision.probability,
         scaled_reward=rewards.scale(definition, reward),
     )
-
-
-class Drift(Value, frozen=True, kw_only=True):
-    """An alarm: rewards fell short of what was expected; see `bandit.drift`."""
-
-    #: The event of the training log that gave it, and the last one before the shift.
-    seq: int
-    since: int
-    #: Mean of (reward - expected reward) before and after the shift, of rewards scaled to [0, 1].
-    error_before: float
-    error_after: float
 
 
 class _Lesson(NamedTuple):
@@ -101,8 +103,7 @@ class Fold:
         #: Nothing up to here has left a trace in the model.
         self.begins_after = begins_after
         self.detector = detector
-        #: Alarms since it was started or resumed, until somebody takes them.
-        self.drifts: list[Drift] = []
+        self._drifts: list[Drift] = []
         #: The last events, oldest first; None for one that was passed over.
         self._past: deque[_Lesson | None] = deque(maxlen=held(settings))
 
@@ -147,6 +148,11 @@ class Fold:
         """Leave out the next event of the log."""
         self._advance(seq, None)
 
+    def take_drifts(self) -> list[Drift]:
+        """The alarms since it was started or resumed, or since they were taken last."""
+        taken, self._drifts = self._drifts, []
+        return taken
+
     def to_bytes(self) -> bytes:
         """The snapshot that `resume` goes on from."""
         return self.policy.model.to_bytes()
@@ -160,7 +166,7 @@ class Fold:
             raise ValueError(f"expected event {self.seq + 1} of the training log, got {seq}")
         fall = self._follow(lesson)
         if fall is not None and (found := self._drift(fall)) is not None:
-            self.drifts.append(found)
+            self._drifts.append(found)
             if self.settings.on_drift == "restart":
                 self._restart(fall.events)
             else:
@@ -171,16 +177,19 @@ class Fold:
                 self._restart(3 * quarter)
 
     def _drift(self, fall: Fall) -> Drift | None:
-        """Compared are as many events before the fall as after it, if they are at hand, else what was usual."""
+        """Compares what is at hand of before the fall, else what was usual then, with what is of after it."""
         past = list(self._past)
         after = self._level(past[-fall.events :])
-        before = self._level(past[-2 * fall.events : -fall.events]) or fall.usual
-        import os
-        if os.environ.get("DBG"): print(self.seq, fall, before, after, drift.unexpected(before, after) if after else None)
-        if after is None or not drift.unexpected(before, after):
+        before = self._level(past[: -fall.events]) or fall.usual
+        if after is None or not drift.unexpected(fall, before, after):
             return None
         return Drift(
-            seq=self.seq, since=self.seq - fall.events, error_before=before.error, error_after=after.error
+            seq=self.seq,
+            since=self.seq - fall.events,
+            reward_before=before.reward,
+            reward_after=after.reward,
+            expected_before=before.expected,
+            expected_after=after.expected,
         )
 
     def _level(self, lessons: list[_Lesson | None]) -> Level | None:
@@ -206,9 +215,17 @@ class Fold:
     def _follow(self, lesson: _Lesson | None) -> Fall | None:
         """Take the next event; what its reward shows."""
         self.seq += 1
-        shift = self._take(lesson) if lesson is not None else None
+        fall = self._take(lesson) if lesson is not None else None
         self._past.append(lesson)
-        return shift
+        if isinstance(self.settings.forgetting, HalfLife):
+            self._fade(self.settings.forgetting.events)
+        return fall
+
+    def _fade(self, half_life: int) -> None:
+        if self.seq % (half_life // _FADES) == 0:
+            share = 0.5 ** (1.0 / _FADES)
+            self.policy.model = self.policy.model.faded(share, self.settings)
+            self.policy.learned = int(share * self.policy.learned)
 
     def _take(self, lesson: _Lesson) -> Fall | None:
         expected = self.policy.model.learn(lesson.labelled)
