@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-ope bench-large slow \
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-flip bench-rebuild bench-ope bench-large slow \
   statistical faults clean
 
 run: $(VENV)/.lab
@@ -41,6 +41,9 @@ bench-scaling: $(VENV)/.dev
 
 bench-learning: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.learning
+
+bench-flip: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.flip
 
 bench-rebuild: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rebuild

@@ -50,9 +50,13 @@ def held(settings: PolicySettings) -> int:
     2000
     """
     relearned = settings.relearn_window if settings.relearn else 0
-    watched = 2 * settings.relearn_window if isinstance(settings.exploration, exploration.Rule) else 0
+    watched = 2 * settings.relearn_window if _watches(settings) else 0
     forgotten = settings.forgetting.events if isinstance(settings.forgetting, Window) else 0
     return max(relearned, watched, forgotten)
+
+
+def _watches(settings: PolicySettings) -> bool:
+    return settings.on_drift != "ignore" and isinstance(settings.exploration, exploration.Rule)
 
 
 def training_event(
@@ -234,7 +238,9 @@ class Fold:
             if past is not None:
                 self.policy.model.learn(past.labelled)
                 self.policy.learned += 1
-        return None if expected is None else self.detector.add(lesson.scaled_reward, expected)
+        if expected is None or self.settings.on_drift == "ignore":
+            return None
+        return self.detector.add(lesson.scaled_reward, expected)
 
     def _relearned(self, count: int) -> Iterator[_Lesson | None]:
         window = min(len(self._past), self.settings.relearn_window)

@@ -232,3 +232,4 @@ def test_settings_out_of_bounds_are_refused(given_settings: dict[str, object]) -
 def test_what_is_held_covers_what_is_looked_at() -> None:
     assert held(PolicySettings(forgetting=Window(events=50_000))) == 50_000
     assert held(PolicySettings(exploration=Bag(), relearn=0)) == 0
+    assert held(PolicySettings(on_drift="ignore")) == 1_000
