@@ -146,8 +146,8 @@ class PolicySettings(Value, frozen=True, kw_only=True):
     #: For a world that keeps moving. None: all events count alike, until `on_drift`.
     forgetting: Forgetting | None = None
     #: When rewards fall (`bandit.drift`): begin anew with the events since then, as far as twice the
-    #: `relearn_window` goes back, only say so, or do not look. Where the exploration is within the model (bag, cover,
-    #: regcb) it does not say what it expects, and nothing is watched.
+    #: `relearn_window` goes back, only say so, or do not look. With bag, cover and regcb a model does not say
+    #: what it expects, and nothing is watched.
     on_drift: Literal["restart", "signal", "ignore"] = "restart"
     #: Raw Vowpal Wabbit options, `--name=value`, from the allowlist in `bandit.vw`.
     vw_arguments: Annotated[list[str], Meta(max_length=16)] = []

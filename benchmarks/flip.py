@@ -42,10 +42,10 @@ class World(NamedTuple):
 
 
 WORLDS = {
-    "two actions, .6 and .3": World(Rates((0.6, 0.3)), 1_500, 25, 20),
-    "storefront, five actions": World(Personas(), 5_000, 100, 8),
-    "ten actions, .3 to .1": World(Rates((0.3, *[0.2] * 4, *[0.1] * 5)), 6_000, 200, 8),
-    "rare rewards, .03 and .01": World(Rates((0.03, 0.01)), 10_000, 500, 8),
+    "two actions, .6 and .3": World(Rates((0.6, 0.3)), 1_000, 25, 20),
+    "storefront, five actions": World(Personas(), 4_000, 100, 6),
+    "ten actions, .3 to .1": World(Rates((0.3, *[0.2] * 4, *[0.1] * 5)), 6_000, 200, 6),
+    "rare rewards, .03 and .01": World(Rates((0.03, 0.01)), 10_000, 500, 6),
 }
 
 

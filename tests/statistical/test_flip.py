@@ -24,4 +24,4 @@ def test_the_default_recovers(name: str, flip: int) -> None:
 def test_without_beginning_anew_it_does_not() -> None:
     """So the worlds are hard enough to tell."""
     world = WORLDS["storefront, five actions"]
-    assert needed(world, 5_000, PolicySettings(on_drift="signal")) is None
+    assert needed(world, 1_000, PolicySettings(on_drift="signal")) is None
