@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint types check bench bench-scaling bench-learning bench-rebuild bench-steering bench-ope bench-large \
-  bench-limits slow statistical faults clean
+.PHONY: run test lint types check bench bench-scaling bench-learning bench-flip bench-rebuild bench-steering bench-ope \
+  bench-large bench-limits slow statistical faults clean
 
 run: $(VENV)/.lab
 	$(BIN)/segbandit demo
@@ -44,6 +44,9 @@ bench-learning: $(VENV)/.dev
 
 bench-steering: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.steering
+
+bench-flip: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.flip
 
 bench-rebuild: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.rebuild

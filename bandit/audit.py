@@ -298,10 +298,9 @@ class _Auditor:
                 return _missing(name, error)
             if found != model.weights_sha256:
                 return Difference(target=f"{name}: weights", logged=model.weights_sha256, recomputed=found)
-            if again.fold.policy.learned != model.learned:
-                return Difference(
-                    target=f"{name}: learned", logged=model.learned, recomputed=again.fold.policy.learned
-                )
+            for field, recomputed in again.lineage().items():
+                if (logged := getattr(model, field)) != recomputed:
+                    return Difference(target=f"{name}: {field}", logged=logged, recomputed=recomputed)
         try:
             kept = await models.weights(self._connection, model)
         except ModelRefusedError:

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 
@@ -22,6 +23,7 @@ from bandit.db.bandits import ConfigCache
 from bandit.db.models import Prediction
 from bandit.db.pool import SIGN_OF_LIFE_SECONDS, Connection
 from bandit.db.training import LogEntry
+from bandit.drift import Detector
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, training_event
 from bandit.policy import FixedPolicy, Policy
@@ -95,7 +97,10 @@ class BranchFold:
         past: list[TrainingEvent | None] = []
         async for chunk in training.log(connection, configs, branch, model.resumes_after, seq):
             past += [_event(entry, branch, config) for entry in chunk]
-        fold = Fold.resume(config.policy, bandit.salt, loaded, seq, model.learned, past, branch.begins_after)
+        detector = msgspec.json.decode(model.detector, type=Detector)
+        fold = Fold.resume(
+            config.policy, bandit.salt, loaded, seq, model.learned, past, model.begins_after, detector
+        )
         return cls(bandit, branch, config, fold)
 
     @classmethod
@@ -193,9 +198,7 @@ class BranchFold:
             branch=self.branch.branch,
             parent=self.branch.newest_version or self.branch.beside,
             config_version=self.branch.config_version,
-            trained_through_seq=self.fold.seq,
-            resumes_after=self.fold.resumes_after,
-            learned=self.fold.policy.learned,
+            **self.lineage(),
             sha256=hashlib.sha256(weights).hexdigest(),
             weights_sha256=vw.weights_sha256(weights, self.config.policy),
             vw_version=vw.VERSION,
@@ -211,6 +214,18 @@ class BranchFold:
             self.branch, newest_version=model.model_version, trained_through=self.fold.seq
         )
         return model
+
+    def lineage(self) -> dict[str, Any]:
+        """What a version of this fold says of itself beside its weights; the alarms since the last one."""
+        fold = self.fold
+        return {
+            "begins_after": fold.begins_after,
+            "trained_through_seq": fold.seq,
+            "resumes_after": fold.resumes_after,
+            "learned": fold.policy.learned,
+            "drifts": fold.take_drifts(),
+            "detector": msgspec.json.encode(fold.detector).decode(),
+        }
 
     def close(self) -> None:
         """Free the model."""

@@ -1,21 +1,37 @@
 """A model as a pure fold over the training log: the same events give the same weights, wherever it runs.
 
 With each new event some past ones are relearned; which ones is a hash of the bandit's salt and the event's
-place in the log. A fold resumes from a snapshot and the last `relearn_window` events.
+place in the log. To forget is to begin anew: from then on the model is the fold over the last events alone. A
+fold resumes from a snapshot and the events that it keeps at hand (`held`).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from statistics import fmean
+from typing import NamedTuple
 
-from bandit import features, rewards, sampling
+from bandit import drift, exploration, features, rewards, sampling
+from bandit.drift import Detector, Fall, Level
 from bandit.policy import VwPolicy
-from bandit.types import Decision, PolicySettings, RewardDefinition, TrainingEvent
+from bandit.types import (
+    Decision,
+    Drift,
+    HalfLife,
+    PolicySettings,
+    RewardDefinition,
+    TrainingEvent,
+    Window,
+)
 from bandit.vw import Model
 
 _FIELDS_LEARNED_ONCE = 12
 _FIELDS_PER_RELEARNED = 3
+#: What fades does so in this many steps per half-life.
+_FADES = 8
+#: Fewer events say nothing of what is expected on average.
+_FEW = 20
 
 
 def relearn_count(settings: PolicySettings, fields: int) -> int:
@@ -27,9 +43,20 @@ def relearn_count(settings: PolicySettings, fields: int) -> int:
     return min(max((fields - _FIELDS_LEARNED_ONCE) // _FIELDS_PER_RELEARNED, 0), settings.relearn)
 
 
-def relearned_from(settings: PolicySettings) -> int:
-    """From how many last events of the log those that are relearned are drawn; so many are kept at hand."""
-    return settings.relearn_window if settings.relearn else 0
+def held(settings: PolicySettings) -> int:
+    """How many last events of the log are kept at hand, to be relearned, looked into, or begun anew with.
+
+    >>> held(PolicySettings())
+    2000
+    """
+    relearned = settings.relearn_window if settings.relearn else 0
+    watched = 2 * settings.relearn_window if _watches(settings) else 0
+    forgotten = settings.forgetting.events if isinstance(settings.forgetting, Window) else 0
+    return max(relearned, watched, forgotten)
+
+
+def _watches(settings: PolicySettings) -> bool:
+    return settings.on_drift != "ignore" and isinstance(settings.exploration, exploration.Rule)
 
 
 def training_event(
@@ -46,6 +73,15 @@ def training_event(
     )
 
 
+class _Lesson(NamedTuple):
+    """An event as the model learns it."""
+
+    labelled: list[str]
+    #: How many past ones are relearned with it.
+    relearn: int
+    scaled_reward: float
+
+
 class Fold:
     """A model and how far in the training log it has come.
 
@@ -60,28 +96,25 @@ class Fold:
     """
 
     def __init__(
-        self,
-        settings: PolicySettings,
-        salt: str,
-        model: Model,
-        seq: int,
-        learned: int,
-        begins_after: int,
-    ) -> None:
+        self, settings: PolicySettings, salt: str, model: Model, seq: int, learned: int, begins_after: int,
+        detector: Detector,
+    ) -> None:  # fmt: skip
         self.settings = settings
         self._salt = salt
-        self._model = model
         self.policy = VwPolicy(model, settings.exploration, learned)
         #: How far in the training log it has come; `begins_after` before the first event.
         self.seq = seq
-        self._begins_after = begins_after
-        #: The last events as the model learns them, oldest first; None for one that was passed over.
-        self._past: deque[list[str] | None] = deque(maxlen=relearned_from(settings))
+        #: Nothing up to here has left a trace in the model.
+        self.begins_after = begins_after
+        self.detector = detector
+        self._drifts: list[Drift] = []
+        #: The last events, oldest first; None for one that was passed over.
+        self._past: deque[_Lesson | None] = deque(maxlen=held(settings))
 
     @classmethod
     def start(cls, settings: PolicySettings, salt: str, begins_after: int = 0) -> Fold:
         """A fold that has learned nothing; its first event is the one after `begins_after`."""
-        return cls(settings, salt, Model.untrained(settings), begins_after, 0, begins_after)
+        return cls(settings, salt, Model.untrained(settings), begins_after, 0, begins_after, Detector())
 
     @classmethod
     def resume(
@@ -93,13 +126,14 @@ class Fold:
         learned: int,
         past: Iterable[TrainingEvent | None],
         begins_after: int = 0,
+        detector: Detector | None = None,
     ) -> Fold:
         """Go on after `seq`; `past` are the events after the fold's `resumes_after`, up to `seq`.
 
         None stands for an event that was passed over; `learned` counts what was learned and relearned.
         """
-        fold = cls(settings, salt, model, seq, learned, begins_after)
-        fold._past.extend(None if event is None else fold._labelled(event) for event in past)
+        fold = cls(settings, salt, model, seq, learned, begins_after, detector or Detector())
+        fold._past.extend(None if event is None else fold._lesson(event) for event in past)
         expected = seq - fold.resumes_after
         if len(fold._past) != expected:
             raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
@@ -108,46 +142,116 @@ class Fold:
     @property
     def resumes_after(self) -> int:
         """Who goes on from its snapshot needs the events after this."""
-        return max(self._begins_after, self.seq - relearned_from(self.settings))
+        return max(self.begins_after, self.seq - held(self.settings))
 
     def learn(self, event: TrainingEvent) -> None:
         """Learn the next event of the log, then relearn some past ones."""
-        self._advance(event.seq)
-        new = self._labelled(event)
-        count = relearn_count(self.settings, features.size(event.context)) if self.settings.relearn else 0
-        self._model.learn(new)
-        self.policy.learned += 1
-        for past in self._relearned(event.seq, count):
-            if past is not None:
-                self._model.learn(past)
-                self.policy.learned += 1
-        self._past.append(new)
+        self._advance(event.seq, self._lesson(event))
 
     def pass_over(self, seq: int) -> None:
         """Leave out the next event of the log."""
-        self._advance(seq)
-        self._past.append(None)
+        self._advance(seq, None)
 
-    def _advance(self, seq: int) -> None:
-        if seq != self.seq + 1:
-            raise ValueError(f"expected event {self.seq + 1} of the training log, got {seq}")
-        self.seq = seq
+    def take_drifts(self) -> list[Drift]:
+        """The alarms since it was started or resumed, or since they were taken last."""
+        taken, self._drifts = self._drifts, []
+        return taken
 
     def to_bytes(self) -> bytes:
         """The snapshot that `resume` goes on from."""
-        return self._model.to_bytes()
+        return self.policy.model.to_bytes()
 
     def close(self) -> None:
         """Free the model."""
-        self._model.close()
+        self.policy.model.close()
 
-    def _relearned(self, seq: int, count: int) -> Iterator[list[str] | None]:
-        if self._past and count:
-            for back in sampling.positions(self._salt, seq, count, len(self._past)):
+    def _advance(self, seq: int, lesson: _Lesson | None) -> None:
+        if seq != self.seq + 1:
+            raise ValueError(f"expected event {self.seq + 1} of the training log, got {seq}")
+        fall = self._follow(lesson)
+        if fall is not None and (found := self._drift(fall)) is not None:
+            self._drifts.append(found)
+            if self.settings.on_drift == "restart":
+                self._restart(fall.events)
+            else:
+                self.detector = Detector()
+        if isinstance(self.settings.forgetting, Window):
+            quarter = self.settings.forgetting.events // 4
+            if seq % quarter == 0 and seq - self.begins_after > 3 * quarter:
+                self._restart(3 * quarter)
+
+    def _drift(self, fall: Fall) -> Drift | None:
+        """Compares what is at hand of before the fall, else what was usual then, with what is of after it."""
+        past = list(self._past)
+        after = self._level(past[-fall.events :])
+        before = self._level(past[: -fall.events]) or fall.usual
+        if after is None or not drift.unexpected(fall, before, after):
+            return None
+        return Drift(
+            seq=self.seq,
+            since=self.seq - fall.events,
+            reward_before=before.reward,
+            reward_after=after.reward,
+            expected_before=before.expected,
+            expected_after=after.expected,
+        )
+
+    def _level(self, lessons: list[_Lesson | None]) -> Level | None:
+        learned = [one for one in lessons if one is not None]
+        if len(learned) < _FEW:
+            return None
+        return Level(
+            fmean(one.scaled_reward for one in learned),
+            fmean(self.policy.model.expected(one.labelled) for one in learned),
+        )
+
+    def _restart(self, events: int) -> None:
+        """Become the fold over the last so many events alone, as far as they are at hand."""
+        past = list(self._past)[-events:]
+        self._past.clear()
+        self.policy.model.close()
+        self.policy.model, self.policy.learned = Model.untrained(self.settings), 0
+        self.detector = Detector()
+        self.begins_after = self.seq = self.seq - len(past)
+        for lesson in past:
+            self._follow(lesson)
+
+    def _follow(self, lesson: _Lesson | None) -> Fall | None:
+        """Take the next event; what its reward shows."""
+        self.seq += 1
+        fall = self._take(lesson) if lesson is not None else None
+        self._past.append(lesson)
+        if isinstance(self.settings.forgetting, HalfLife):
+            self._fade(self.settings.forgetting.events)
+        return fall
+
+    def _fade(self, half_life: int) -> None:
+        if self.seq % (half_life // _FADES) == 0:
+            share = 0.5 ** (1.0 / _FADES)
+            self.policy.model = self.policy.model.faded(share, self.settings)
+            self.policy.learned = int(share * self.policy.learned)
+
+    def _take(self, lesson: _Lesson) -> Fall | None:
+        expected = self.policy.model.learn(lesson.labelled)
+        self.policy.learned += 1
+        for past in self._relearned(lesson.relearn):
+            if past is not None:
+                self.policy.model.learn(past.labelled)
+                self.policy.learned += 1
+        if expected is None or self.settings.on_drift == "ignore":
+            return None
+        return self.detector.add(lesson.scaled_reward, expected)
+
+    def _relearned(self, count: int) -> Iterator[_Lesson | None]:
+        window = min(len(self._past), self.settings.relearn_window)
+        if window and count:
+            for back in sampling.positions(self._salt, self.seq, count, window):
                 yield self._past[-1 - back]
 
-    def _labelled(self, event: TrainingEvent) -> list[str]:
+    def _lesson(self, event: TrainingEvent) -> _Lesson:
         probability = max(event.probability, self.settings.importance_bound)
-        return self._model.labelled(
+        labelled = self.policy.model.labelled(
             event.context, event.actions, event.chosen, event.scaled_reward, probability
         )
+        count = relearn_count(self.settings, features.size(event.context)) if self.settings.relearn else 0
+        return _Lesson(labelled, count, event.scaled_reward)

@@ -287,6 +287,13 @@ class Learner:
         self, connection: Connection, learned: BranchFold, oldest_ready_at: datetime | None = None
     ) -> None:
         model = await learned.publish(connection, oldest_ready_at)
+        if learned.branch.state == "live":
+            metrics.drifted(len(model.drifts))
+            for drift in model.drifts:
+                _log.warning(
+                    "drift: rewards fell", bandit_key=model.bandit_key, model_version=model.model_version,
+                    **msgspec.structs.asdict(drift),
+                )  # fmt: skip
         _log.debug(
             "learned", bandit_key=model.bandit_key, model_version=model.model_version,
             branch=model.branch, trained_through=model.trained_through_seq,

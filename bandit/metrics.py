@@ -109,6 +109,12 @@ def settled(decisions: int) -> None:
 
 
 @_harmless
+def drifted(alarms: int) -> None:
+    """Live branches gave so many alarms more that the world has moved."""
+    _learner().drifts.inc(alarms)
+
+
+@_harmless
 def lagging(seconds: float) -> None:
     """The oldest decision that can be settled waits for so many seconds; 0: there is none."""
     _learner().lag.set(seconds)
@@ -239,6 +245,11 @@ class _Learner:
         self.settled = Counter(
             "segbandit_settled_decisions",
             "Decisions that were settled, and learned by the live branch.",
+            registry=registry,
+        )
+        self.drifts = Counter(
+            "segbandit_drift_alarms",
+            "Falls of rewards that live branches did not expect; the log and the model version say whose.",
             registry=registry,
         )
         self.lag = Gauge(

@@ -101,6 +101,27 @@ Exploration = EpsilonGreedy | SquareCB | RegCB | Bag | Cover | Softmax
 Side = Literal["context", "action"]
 
 
+class Window(Value, tag="window", tag_field="by", frozen=True, kw_only=True):
+    """Only the last events count: at least three quarters of `events`, at most all of them.
+
+    At each quarter the model begins anew over the last three, so an event costs four times as much.
+    """
+
+    events: Annotated[int, Meta(ge=100, le=50_000)]
+
+
+class HalfLife(Value, tag="half_life", tag_field="by", frozen=True, kw_only=True):
+    """What makes a model ever less ready to change and to explore is halved with every `events` events.
+
+    That is what adapts its learning rates, and the count by which exploration dies out; an eighth at a time.
+    """
+
+    events: Annotated[int, Meta(ge=100, le=1_000_000)]
+
+
+Forgetting = Window | HalfLife
+
+
 class PolicySettings(Value, frozen=True, kw_only=True):
     """How a bandit learns and explores. The defaults were chosen by measurement: see docs/decisions."""
 
@@ -117,6 +138,12 @@ class PolicySettings(Value, frozen=True, kw_only=True):
     relearn: Annotated[int, Meta(ge=0, le=64)] = 8
     #: They are drawn from this many last events of the training log.
     relearn_window: Annotated[int, Meta(ge=1, le=100_000)] = 1_000
+    #: For a world that keeps moving. None: all events count alike, until `on_drift`.
+    forgetting: Forgetting | None = None
+    #: When rewards fall (`bandit.drift`): begin anew with the events since then, as far as twice the
+    #: `relearn_window` goes back, only say so, or do not look. With bag, cover and regcb a model does not say
+    #: what it expects, and nothing is watched.
+    on_drift: Literal["restart", "signal", "ignore"] = "restart"
     #: Raw Vowpal Wabbit options, `--name=value`, from the allowlist in `bandit.vw`.
     vw_arguments: Annotated[list[str], Meta(max_length=16)] = []
 
@@ -390,6 +417,20 @@ class Branch(Value, frozen=True, kw_only=True):
     changed_at: datetime
 
 
+class Drift(Value, frozen=True, kw_only=True):
+    """An alarm: rewards fell, and not because of what the model knows to earn less; see `bandit.drift`."""
+
+    #: The event of the training log that gave it, and the last one before the fall.
+    seq: int
+    since: int
+    #: Mean reward before and after the fall, scaled to [0, 1], and what the model expected of the same events
+    #: when it gave the alarm.
+    reward_before: float
+    reward_after: float
+    expected_before: float
+    expected_after: float
+
+
 class ModelVersion(Value, frozen=True, kw_only=True):
     """A published snapshot and its lineage; the bytes are kept beside it."""
 
@@ -401,12 +442,18 @@ class ModelVersion(Value, frozen=True, kw_only=True):
     parent: int | None
     #: The configuration whose policy it was learned under.
     config_version: int
-    #: It is the fold over training_log[its branch's begins_after + 1 .. trained_through_seq].
+    #: It is the fold over training_log[begins_after + 1 .. trained_through_seq]: from the beginning of its
+    #: branch, or from where it began anew (`PolicySettings.on_drift`, `forgetting`).
+    begins_after: int
     trained_through_seq: int
     #: Who goes on from it needs the training log after this, whose last events are relearned.
     resumes_after: int
-    #: How many events it has learned, relearned ones too.
+    #: How many events it has learned since it began, relearned ones too.
     learned: int
+    #: The alarms on the way here from its parent.
+    drifts: list[Drift]
+    #: Where its `bandit.drift.Detector` stands, in JSON.
+    detector: str
     #: Of the bytes, which are checked before they are loaded.
     sha256: str
     #: Of the weights alone: equal for any two folds over the same log.

@@ -23,7 +23,7 @@ import vowpalwabbit
 from bandit import features
 from bandit.errors import InvalidInputError, ModelRefusedError
 from bandit.model_file import Head, fixed_options, read_head
-from bandit.types import Action, Features, PolicySettings
+from bandit.types import Action, Features, HalfLife, PolicySettings
 from bandit.vw_arguments import NEUTRAL, arguments, check_raw
 
 VERSION: str = vowpalwabbit.__version__
@@ -48,6 +48,12 @@ def check(settings: PolicySettings) -> None:
     bandit.errors.InvalidInputError: policy: expected settings that Vowpal Wabbit takes, got its refusal: ...
     """
     check_raw(settings)
+    if isinstance(settings.forgetting, HalfLife) and not _reads_weights_alone(arguments(settings)):
+        raise InvalidInputError(
+            "policy.forgetting: expected a half-life only with adaptive learning rates and an exploration "
+            "over expected rewards (epsilon_greedy, squarecb, softmax), got others; use a window.",
+            target="policy.forgetting",
+        )
     try:
         model = Model.untrained(settings)
         context, actions = {"x": 1}, [Action(action_id="a"), Action(action_id="b")]
@@ -273,6 +279,19 @@ class Model:
             self._workspace.save(path)
             return path.read_bytes()
 
+    def faded(self, share: float, settings: PolicySettings) -> Model:
+        """The same weights, of which what adapts the rate of each is shrunk to this share; `self` is freed.
+
+        Only under settings that `check` lets have a half-life.
+        """
+        data = self.to_bytes()
+        at = read_head(data).end + _expected_head(tuple(arguments(settings)))[1]
+        values = array("I", data[at:])  # index, weight, and what adapts its rate
+        squares = array("f", values[2::3].tobytes())
+        values[2::3] = array("I", array("f", [share * each for each in squares]).tobytes())
+        self.close()
+        return Model._loaded(data[:at] + values.tobytes())
+
     def prepare(self, lines: Iterable[str]) -> None:
         """Parse these action lines once for all predictions to come: those of a catalogue come every time."""
         self._prepared = list(lines)
@@ -325,9 +344,17 @@ class Model:
         lines[chosen + 1] = label + lines[chosen + 1]
         return lines
 
-    def learn(self, labelled: list[str]) -> None:
-        """Learn one outcome, as `labelled` gave it."""
-        self._run(_native.learn_multi, labelled)
+    def learn(self, labelled: list[str]) -> float | None:
+        """Learn one outcome, as `labelled` gave it; the scaled reward that was expected just before.
+
+        None: this model does not say what it expects.
+        """
+        scores = self._run(_native.learn_multi, labelled)
+        return NEUTRAL - scores[0] if self.scores else None
+
+    def expected(self, labelled: list[str]) -> float:
+        """The scaled reward that is expected of the action that `labelled` is about; only if it `scores`."""
+        return NEUTRAL - self._run(_native.predict_multi, labelled)[0]
 
     def _ask(self, lines: list[str]) -> list[float]:
         prepared = self._parser.prepared

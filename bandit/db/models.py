@@ -11,7 +11,7 @@ import msgspec
 from bandit.db.pool import CHANGED, Connection, notify
 from bandit.db.seals import seal_of
 from bandit.errors import ModelRefusedError, NotFoundError
-from bandit.types import Branch, BranchState, ModelVersion, Value
+from bandit.types import Branch, BranchState, Drift, ModelVersion, Value
 
 _BRANCH = ", ".join(Branch.__struct_fields__)
 _MODEL = ", ".join(ModelVersion.__struct_fields__)
@@ -219,6 +219,7 @@ async def publish(
     `oldest_ready_at`: since when the oldest reward that no version learned before could have been settled.
     """
     row = msgspec.structs.asdict(model)
+    row |= {"drifts": msgspec.json.encode(model.drifts).decode()}
     row |= {"weights": weights, "seal": _seal(model), "oldest_ready_at": oldest_ready_at}
     await connection.copy_records_to_table("model_versions", columns=list(row), records=[tuple(row.values())])
     await connection.execute(
@@ -248,7 +249,7 @@ async def lineage(connection: Connection, bandit_key: str, model_version: int) -
             f"model_version: expected a version of bandit {bandit_key!r}, got {model_version}.",
             target="model_version",
         )
-    return ModelVersion(**row)
+    return _model(row)
 
 
 async def versions(
@@ -290,7 +291,7 @@ async def on_branch(connection: Connection, branch: Branch, through: int) -> Mod
         branch.branch,
         through,
     )
-    return ModelVersion(**row) if row else None
+    return _model(row) if row else None
 
 
 async def nearest_kept(connection: Connection, branch: Branch, upto: int) -> ModelVersion | None:
@@ -303,7 +304,7 @@ async def nearest_kept(connection: Connection, branch: Branch, upto: int) -> Mod
         branch.branch,
         upto,
     )
-    return ModelVersion(**row) if row else None
+    return _model(row) if row else None
 
 
 async def first_kept(connection: Connection, branch: Branch, resumes_after: int) -> ModelVersion | None:
@@ -317,7 +318,7 @@ async def first_kept(connection: Connection, branch: Branch, resumes_after: int)
         branch.branch,
         resumes_after,
     )
-    return ModelVersion(**row) if row else None
+    return _model(row) if row else None
 
 
 async def is_kept(connection: Connection, model: ModelVersion) -> bool:
@@ -467,4 +468,6 @@ def begun(
 
 
 def _model(row: Any) -> ModelVersion:
-    return ModelVersion(**{name: row[name] for name in ModelVersion.__struct_fields__})
+    fields = {name: row[name] for name in ModelVersion.__struct_fields__}
+    fields["drifts"] = msgspec.json.decode(fields["drifts"], type=list[Drift])
+    return ModelVersion(**fields)

@@ -15,6 +15,7 @@ from simulations.environments.cold_start import ColdStart
 from simulations.environments.contract import Environment
 from simulations.environments.delayed import Delayed
 from simulations.environments.fitted import fit
+from simulations.environments.flip import Flip
 from simulations.environments.new_actions import NewActions
 from simulations.environments.personas import Personas
 from simulations.logs.named import log_at
@@ -32,6 +33,10 @@ CATALOGUE: dict[str, Entry] = {
     "drift": Entry(
         "The same visitors, whose shares and tastes move from 30 % to 70 % of the run.",
         lambda _: Personas(name="drift", drift=True),
+    ),
+    "flip": Entry(
+        "The same visitors; half-way each banner starts to earn what the next one earned before.",
+        lambda _: Flip(Personas()),
     ),
     "delayed": Entry(
         "The same visitors; conversions are reported late, a fifth of them never, and no others.",

@@ -54,8 +54,8 @@ async def copy(connection: Connection) -> None:
         ("model_branches", "branch, state, config_version, newest_version, trained_through, reason"),
         (
             "model_versions",
-            "model_version, branch, config_version, trained_through_seq, resumes_after, learned, sha256, "
-            "weights_sha256, vw_version, vw_arguments, seal, weights",
+            "model_version, branch, config_version, begins_after, trained_through_seq, resumes_after, "
+            "learned, drifts, detector, sha256, weights_sha256, vw_version, vw_arguments, seal, weights",
         ),
     ]:
         newest = (

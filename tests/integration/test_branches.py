@@ -22,7 +22,7 @@ from tests.integration.test_learner import (
 )
 
 #: Hardly learns at all, so it goes on choosing almost at random.
-DULL: dict[str, Any] = {"learning_rate": 1e-6, "interactions": [], "relearn": 0}
+DULL: dict[str, Any] = {"learning_rate": 1e-6, "interactions": [], "relearn": 0, "on_drift": "ignore"}
 
 
 async def patch(client: httpx2.AsyncClient, **fields: Any) -> dict[str, Any]:
@@ -296,7 +296,7 @@ async def test_a_better_candidate_is_promoted_automatically_if_the_bandit_wants_
     await settled_long_enough(learn)
     while await learn():
         pass
-    await patch(client, policy={"relearn": 0})
+    await patch(client, policy={"relearn": 0, "on_drift": "ignore"})
     for _ in range(3):
         await learn()
     found = await overview(client)
@@ -331,7 +331,7 @@ async def test_without_being_asked_for_nothing_is_promoted(client: httpx2.AsyncC
     await settled_long_enough(learn)
     while await learn():
         pass
-    await patch(client, policy={"relearn": 0})
+    await patch(client, policy={"relearn": 0, "on_drift": "ignore"})
     for _ in range(3):
         await learn()
     found = await overview(client)
@@ -390,7 +390,7 @@ async def test_a_comparison_goes_on_where_the_last_learner_stopped(
     await play(client, 50)
     await asyncio.sleep(0.6)
     assert await step_of_a_new_learner(database_url) == 50
-    await patch(client, policy={"relearn": 0})
+    await patch(client, policy={"relearn": 0, "on_drift": "ignore"})
     for _ in range(4):
         await play(client, 10)
         await asyncio.sleep(0.6)
@@ -428,7 +428,7 @@ async def test_a_candidate_whose_snapshot_was_changed_is_folded_and_compared_ane
     await play(client, 50)
     waiting = await decide(client)
     assert await step_of_a_new_learner(database_url) == 50
-    await patch(client, policy={"relearn": 0})
+    await patch(client, policy={"relearn": 0, "on_drift": "ignore"})
     assert await step_of_a_new_learner(database_url) == 0
     await play(client, 10)  # predicted, and not counted while the earlier decision waits
     assert await step_of_a_new_learner(database_url) == 10

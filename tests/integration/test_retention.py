@@ -54,7 +54,7 @@ async def test_what_is_exported_is_what_was_there(
     client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
 ) -> None:
     """Nulls, nested JSON as it came, text of any kind, activations, corrections, extremes: all comes back."""
-    no_relearning = {"relearn": 0}
+    no_relearning = {"relearn": 0, "on_drift": "ignore"}
     await create(client, policy=no_relearning, reward_wait=0)
     await create(client, bandit_key="logged", mode="logging_only", policy=no_relearning, reward_wait=0)
     offered = [
@@ -169,7 +169,7 @@ async def test_days_are_those_of_utc_and_go_when_they_are_over_for_long_enough(
     zone: str,
 ) -> None:
     await connection.execute(f"SET TIME ZONE '{zone}'")
-    await create(client, policy={"relearn": 0}, reward_wait=0)
+    await create(client, policy={"relearn": 0, "on_drift": "ignore"}, reward_wait=0)
     await happen(database, connection, DAY, 1, start=24 * 60 - 1)
     await happen(database, connection, NEXT, 1)
     await learn()
@@ -251,7 +251,7 @@ async def test_a_file_that_cannot_be_written_drops_nothing(
 async def test_a_decision_activated_meanwhile_is_not_dropped(
     client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step, tmp_path: Path
 ) -> None:
-    await create(client, policy={"relearn": 0}, reward_wait=0)
+    await create(client, policy={"relearn": 0, "on_drift": "ignore"}, reward_wait=0)
     await happen(database, connection, DAY, 3, deferred=True, rewarded=False)
     found = await sorted_out(connection)
     shown = await connection.fetchval("SELECT min(decision_id) FROM decisions")
@@ -270,7 +270,7 @@ async def test_a_decision_made_meanwhile_on_that_day_is_not_dropped(
     client: httpx2.AsyncClient, database: Database, connection: Connection, tmp_path: Path
 ) -> None:
     """By a machine whose clock is days behind."""
-    await create(client, policy={"relearn": 0}, reward_wait=0)
+    await create(client, policy={"relearn": 0, "on_drift": "ignore"}, reward_wait=0)
     await happen(database, connection, DAY, 3, deferred=True, rewarded=False)
     found = await sorted_out(connection)
     await happen(database, connection, DAY, 1, start=3, deferred=True, rewarded=False)

@@ -125,8 +125,9 @@ def test_a_resumed_fold_equals_an_uninterrupted_one(settings: PolicySettings) ->
             parts.close()
             learned = parts.policy.learned
             model = Model.from_bytes(data, hashlib.sha256(data).hexdigest(), settings)
-            past = log[max(0, event.seq - 40) : event.seq]
-            parts = Fold.resume(settings, "salt", model, event.seq, learned, past)
+            past = log[parts.resumes_after : event.seq]
+            detector = parts.detector
+            parts = Fold.resume(settings, "salt", model, event.seq, learned, past, detector=detector)
     for event in events(30, seed=9, more_fields=22):
         expected = whole.policy.distribution(event.context, ACTIONS)
         assert parts.policy.distribution(event.context, ACTIONS) == expected

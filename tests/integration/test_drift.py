@@ -1,0 +1,63 @@
+"""The learner says that the world has moved, begins anew, and what it publishes can be folded again."""
+
+from __future__ import annotations
+
+import httpx2
+import msgspec
+
+from bandit import audit
+from bandit.db import models
+from bandit.db.pool import Connection, Database
+from bandit.types import Drift
+from tests.conftest import Step
+from tests.integration.helpers import create, decide, reward
+from tests.integration.test_learner import TERMINAL, assert_newest_model_is_the_fold_of_its_log
+
+STEP = 25
+
+
+async def live(client: httpx2.AsyncClient, learn: Step, pays: str, steps: int) -> None:
+    """Let `pays` earn all there is, and learn after every so many decisions."""
+    for _ in range(steps):
+        for _ in range(STEP):
+            made = await decide(client)
+            await reward(client, made["decision_id"], value=float(made["action"]["action_id"] == pays))
+        await learn()
+        await client.app.state.process.servings.refresh()  # type: ignore[attr-defined]  # see conftest
+
+
+async def test_a_world_that_flips(
+    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await live(client, learn, "b", 10)
+    await live(client, learn, "c", 4)
+    listed = (await client.get("/v1/bandits/hero/models")).json()["models"]
+    (told,) = [drift for model in listed for drift in model["drifts"]]
+    drift = msgspec.convert(told, Drift)
+    assert 225 < drift.since < drift.seq <= 350
+    newest = await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert newest.begins_after == newest.resumes_after == drift.since
+    assert "segbandit_drift_alarms_total 1.0" in (await client.get("/metrics")).text
+    report = await audit.audit_everything(database, "hero")
+    assert (report.difference, report.model_versions) == (None, 14)
+    await live(client, learn, "c", 1)  # from memory
+    await models.prune(connection, keep=0, every=1_000)
+    assert (await audit.audit_everything(database, "hero")).difference is None
+    made = await decide(client)
+    odds = {one["action_id"]: one["probability"] for one in made["action_probs"]}
+    assert max(odds, key=odds.__getitem__) == "c"
+
+
+async def test_a_changed_alarm_is_found(
+    client: httpx2.AsyncClient, database: Database, connection: Connection, learn: Step
+) -> None:
+    await create(client, policy={"forgetting": {"by": "window", "events": 100}}, **TERMINAL)
+    await live(client, learn, "b", 6)
+    newest = await assert_newest_model_is_the_fold_of_its_log(connection)
+    assert newest.begins_after == 75
+    assert (await audit.audit_everything(database, "hero")).difference is None
+    await connection.execute("UPDATE model_versions SET begins_after = 0 WHERE model_version = 6")
+    found = (await audit.audit_everything(database, "hero")).difference
+    assert found is not None
+    assert found.target.startswith("model 6")
