@@ -347,10 +347,11 @@ def checked(config: BanditConfig) -> BanditConfig:
             target="baseline_action",
         )
     if not servable(config):
+        field = "killed_segments" if config.killed_segments else "killed_actions"
         raise InvalidInputError(
-            "killed_actions: expected to leave an enabled action of the catalogue, got none left; revive or "
-            "enable one, or pause or archive the bandit.",
-            target="killed_actions",
+            f"{field}: expected to leave an enabled action of the catalogue, got none left; revive or enable "
+            "one, or pause the bandit or archive it.",
+            target=field,
         )
     low, high = config.reward.clip
     if not low < high:
@@ -364,7 +365,7 @@ def checked(config: BanditConfig) -> BanditConfig:
             target="default_reward",
         )
     vw.check(config.policy)
-    config = msgspec.structs.replace(config, baseline_action=baseline or servable(config)[0].action_id)
+    config = msgspec.structs.replace(config, baseline_action=baseline or enabled[0])
     consistency.check(config)
     return config
 

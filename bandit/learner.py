@@ -294,6 +294,10 @@ class Learner:
                     "drift: rewards fell", bandit_key=model.bandit_key, model_version=model.model_version,
                     **msgspec.structs.asdict(drift),
                 )  # fmt: skip
+                await alerts.drifted(
+                    connection, model.bandit_key, drift.seq,
+                    before=drift.reward_before, after=drift.reward_after,
+                )  # fmt: skip
         _log.debug(
             "learned", bandit_key=model.bandit_key, model_version=model.model_version,
             branch=model.branch, trained_through=model.trained_through_seq,

@@ -149,6 +149,7 @@ def serve(
             proxy_headers=False,  # nothing depends on where a request comes from
             timeout_keep_alive=75,  # longer than a proxy in front keeps a connection that it may use again
             timeout_graceful_shutdown=10,
+            timeout_worker_healthcheck=30,  # on a busy machine one takes longer than 5 s to start
         )
 
 
