@@ -10,8 +10,8 @@ from datetime import datetime
 
 import msgspec
 
-from bandit import readiness as judging
 from bandit import exposures, rewards, shares
+from bandit import readiness as judging
 from bandit.db import bandits, models, rehearsals
 from bandit.db.pool import Connection, Database
 from bandit.db.rehearsals import Rehearsed
@@ -91,7 +91,7 @@ class Rehearsal:
 
 
 async def _since(connection: Connection, bandit: Bandit, branch: Branch) -> int:
-    """The configuration since which the same policy is rehearsed, under the same rules, for the same reward."""
+    """Since when the same policy is rehearsed, under the same rules, for the same reward."""
     since = bandit.config_version
     async for version, config in bandits.earlier_in_force(connection, bandit):
         if _rehearsed(config) != _rehearsed(bandit.config):

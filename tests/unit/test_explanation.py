@@ -72,13 +72,23 @@ def said(**fields: Any) -> str:
             {"favoured": False, "reshaped_by": [Reshaped(kind="boost", name="b", moved_by=-0.5)]},
             "This was chosen because those who run this service have set rules for what is shown.",
         ),
-        ({"explored": True}, "This was chosen by chance, to learn how well it does."),
+        ({"explored": True, "favoured": False}, "This was chosen by chance, to learn how well it does."),
         (
-            {"explored": True, "probability": 0.1, "reshaped_by": [Reshaped(kind="boost", moved_by=0.08)]},
+            {
+                "explored": True,
+                "favoured": False,
+                "probability": 0.1,
+                "reshaped_by": [Reshaped(kind="boost", moved_by=0.08)],
+            },
             f"This was chosen by chance; it comes up more often because {WANT}.",
         ),
         (
-            {"explored": True, "probability": 0.1, "reshaped_by": [Reshaped(kind="boost", moved_by=0.02)]},
+            {
+                "explored": True,
+                "favoured": False,
+                "probability": 0.1,
+                "reshaped_by": [Reshaped(kind="boost", moved_by=0.02)],
+            },
             "This was chosen by chance, to learn how well it does.",
         ),
         (
