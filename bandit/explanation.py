@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from bandit.types import ServedMode, Side, Value
@@ -92,8 +92,11 @@ class Explanation(Value, frozen=True, kw_only=True):
     features: list[Moved] = []
 
 
-def sentence(found: Explanation) -> str:
+def sentence(found: Explanation, nameable: Sequence[str] | None = None) -> str:
     """The explanation for the person concerned: no jargon, and of the context only what spoke for the action.
+
+    `nameable`: fields that may be named, each with all below it; None: all. It is text, not HTML: values are
+    in it as they were sent.
 
     >>> asked = dict(decision_id="d", bandit_key="hero", action_id="a", segment=None, model_version=1,
     ...              config_version=1, probability=0.9, explored=False, chosen_by_caller=False, actions=2)
@@ -101,6 +104,9 @@ def sentence(found: Explanation) -> str:
     >>> sentence(Explanation(**asked, mode="online", offered=2, favoured=True, features=[
     ...     Moved(feature="device.os", value="ios", moved_by=0.1)]))
     'This was chosen because it best suits what is known here: device os: ios.'
+    >>> sentence(Explanation(**asked, mode="online", offered=2, favoured=True, features=[
+    ...     Moved(feature="device.os", value="ios", moved_by=0.1)]), ["visit"])
+    'This was chosen because it best suits what is known here.'
     >>> sentence(Explanation(**asked, mode="paused", offered=2))
     'This is the standard choice, because choosing for each person is paused at the moment.'
     """
@@ -120,10 +126,10 @@ def sentence(found: Explanation) -> str:
                 "This is the standard choice, because choosing for each person did not work at that moment."
             )
         case "online":
-            return _chosen(found)
+            return _chosen(found, nameable)
 
 
-def _chosen(found: Explanation) -> str:
+def _chosen(found: Explanation, nameable: Sequence[str] | None) -> str:
     raised = max(found.reshaped_by, key=lambda one: one.moved_by, default=None)
     if raised is not None and raised.moved_by <= 0.0:
         raised = None
@@ -138,10 +144,10 @@ def _chosen(found: Explanation) -> str:
         if found.probability < _MOSTLY:
             return f"This was chosen by chance; it comes up more often because {why}."
         return f"This was chosen because {why}."
-    return f"This was chosen {_for_itself(found)}{_also(raised)}."
+    return f"This was chosen {_for_itself(found, nameable)}{_also(raised)}."
 
 
-def _for_itself(found: Explanation) -> str:
+def _for_itself(found: Explanation, nameable: Sequence[str] | None) -> str:
     """Why the policy wanted nothing more than this, and whether that was mostly chance all the same."""
     by_policy = found.probability_by_policy
     how = (
@@ -150,19 +156,24 @@ def _for_itself(found: Explanation) -> str:
     spoke = list(_spoke_for(found))
     if not spoke or found.context_moved_by <= 0.0:
         return f"{how} is expected to do best in general, whoever it is for"
-    return f"{how} best suits what is known here: {_listed(spoke)}"
+    named = [_in_words(one) for one in spoke if nameable is None or _among(one.feature, nameable)]
+    return f"{how} best suits what is known here" + (f": {_listed(named)}" if named else "")
+
+
+def _among(feature: str, nameable: Sequence[str]) -> bool:
+    return any(feature == field or feature.startswith(f"{field}.") for field in nameable)
 
 
 def _also(raised: Reshaped | None) -> str:
     return f", and because {_WHY['boost']}" if raised is not None and raised.kind == "boost" else ""
 
 
-def _spoke_for(found: Explanation) -> Iterator[str]:
-    """What is known of the person that spoke most for the action, in words."""
+def _spoke_for(found: Explanation) -> Iterator[Moved]:
+    """What is known of the person that spoke most for the action."""
     spoke = [one for one in found.features if one.side == "context" and one.moved_by > 0.0]
     for one in spoke[:_MOST_NAMED]:
         if one.moved_by >= _LEAST_SHARE * spoke[0].moved_by:
-            yield _in_words(one)
+            yield one
 
 
 def _in_words(one: Moved) -> str:

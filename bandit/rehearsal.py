@@ -106,6 +106,7 @@ def _rehearsed(config: BanditConfig) -> BanditConfig:
         config,
         actions=[msgspec.structs.replace(action, payload=None) for action in config.actions],
         alerts=AlertBounds(),
+        explainable_fields=None,
         paused=False,
         promotion="manual",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,6 +156,25 @@ def said(**fields: Any) -> str:
 )
 def test_every_case_has_its_sentence(fields: dict[str, Any], expected: str) -> None:
     assert said(**fields) == expected
+
+
+@pytest.mark.parametrize(
+    ("nameable", "named"),
+    [
+        (None, ": device os: ios; returning: yes and visits so far: 3"), (["device"], ": device os: ios"),
+        (["returning", "device.os"], ": device os: ios and returning: yes"), (["device.o", "visits"], ""),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_only_what_may_be_named_is_named(nameable: list[str] | None, named: str) -> None:
+    found = msgspec.convert(
+        {"decision_id": "d", "bandit_key": "hero", "action_id": "a", "segment": None, "mode": "online",
+         "model_version": 1, "config_version": 1, "probability": 0.9, "explored": False,
+         "chosen_by_caller": False, "offered": 3, "actions": 3, "favoured": True, "context_moved_by": 0.1},
+        Explanation,
+    )  # fmt: skip
+    found = msgspec.structs.replace(found, features=[OS, RETURNING, VISITS])
+    assert sentence(found, nameable) == f"This was chosen because it best suits what is known here{named}."
 
 
 @pytest.mark.parametrize(
