@@ -90,6 +90,7 @@ class BanditPatch(Signed, frozen=True, kw_only=True):
     exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] | UnsetType = UNSET
     time_zone: steering.TimeZone | UnsetType = UNSET
     alerts: steering.AlertBounds | UnsetType = UNSET
+    explainable_fields: steering.Names | UnsetType | None = UNSET
 
     def fields(self) -> dict[str, Any]:
         """The fields of the configuration that were given."""

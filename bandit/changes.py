@@ -62,7 +62,8 @@ def difference(before: Bandit, after: Bandit) -> dict[str, Any]:
     for field in before.config.__struct_fields__:
         old, new = getattr(before.config, field), getattr(after.config, field)
         if old != new:
-            found[field] = _items(old, new) if isinstance(old, list) else _plain(old, new)
+            lists = isinstance(old, list) and isinstance(new, list)
+            found[field] = _items(old, new) if lists else _plain(old, new)
     if before.candidate != after.candidate:
         found["candidate"] = _plain(before.candidate, after.candidate)
     return found

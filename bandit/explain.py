@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from bandit import features, recompute, shares
-from bandit.db import decisions, models, training
+from bandit.db import bandits, decisions, models, training
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection, Database
 from bandit.errors import BrokenLogError
@@ -47,13 +47,15 @@ async def explain(database: Database, decision_id: str) -> Explanation:
             if serving is None:
                 raise await training.archived(connection, decision.bandit_key, 1)
             reward_range = await _reward_range(connection, served, decision)
+            # Of the configuration in force: what is hidden now was to be hidden then.
+            nameable = (await bandits.get(connection, decision.bandit_key)).config.explainable_fields
         # Nobody waits for the connection while the model is asked.
         _check_same(serving, decision)
         found = _stated(serving.bandit.config, decision)
         if decision.mode == "online" and serving.policy is not None:
             model = _Scores(serving.policy, reward_range)
             found = await _reasons(found, decision, serving.bandit.config, model)
-    return msgspec.structs.replace(found, sentence=sentence(found))
+    return msgspec.structs.replace(found, sentence=sentence(found, nameable))
 
 
 async def _logged(connection: Connection, decision_id: str) -> Decision:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from bandit.types import ServedMode, Side, Value
@@ -11,6 +11,8 @@ Reshaper = Literal["boost", "constraint", "novelty", "newcomers"]
 #: The sentence names so many fields at most, and none that spoke for it less than this share of the first.
 _MOST_NAMED, _LEAST_SHARE = 3, 0.1
 _LONGEST_VALUE = 60
+#: What has a lower probability is there mostly by chance.
+_MOSTLY = 0.5
 _OWNERS = "those who run this service"
 _WHY: dict[Reshaper, str] = {
     "boost": f"{_OWNERS} want it to be shown more at the moment",
@@ -90,8 +92,11 @@ class Explanation(Value, frozen=True, kw_only=True):
     features: list[Moved] = []
 
 
-def sentence(found: Explanation) -> str:
+def sentence(found: Explanation, nameable: Sequence[str] | None = None) -> str:
     """The explanation for the person concerned: no jargon, and of the context only what spoke for the action.
+
+    `nameable`: fields that may be named, each with all below it; None: all. It is text, not HTML: values are
+    in it as they were sent.
 
     >>> asked = dict(decision_id="d", bandit_key="hero", action_id="a", segment=None, model_version=1,
     ...              config_version=1, probability=0.9, explored=False, chosen_by_caller=False, actions=2)
@@ -99,6 +104,9 @@ def sentence(found: Explanation) -> str:
     >>> sentence(Explanation(**asked, mode="online", offered=2, favoured=True, features=[
     ...     Moved(feature="device.os", value="ios", moved_by=0.1)]))
     'This was chosen because it best suits what is known here: device os: ios.'
+    >>> sentence(Explanation(**asked, mode="online", offered=2, favoured=True, features=[
+    ...     Moved(feature="device.os", value="ios", moved_by=0.1)]), ["visit"])
+    'This was chosen because it best suits what is known here.'
     >>> sentence(Explanation(**asked, mode="paused", offered=2))
     'This is the standard choice, because choosing for each person is paused at the moment.'
     """
@@ -118,35 +126,54 @@ def sentence(found: Explanation) -> str:
                 "This is the standard choice, because choosing for each person did not work at that moment."
             )
         case "online":
-            return _chosen(found)
+            return _chosen(found, nameable)
 
 
-def _chosen(found: Explanation) -> str:
+def _chosen(found: Explanation, nameable: Sequence[str] | None) -> str:
     raised = max(found.reshaped_by, key=lambda one: one.moved_by, default=None)
     if raised is not None and raised.moved_by <= 0.0:
         raised = None
     if found.alike and raised is None:
-        return "This was chosen by chance, because nothing speaks for one choice more than for another yet."
-    if found.explored:
+        return "This was chosen by chance, because nothing speaks for one choice more than for another now."
+    if found.explored and (found.alike or not found.favoured):
         if raised is not None and raised.moved_by >= found.probability / 2:
             return f"This was chosen by chance; it comes up more often because {_WHY[raised.kind]}."
         return "This was chosen by chance, to learn how well it does."
     if not found.favoured or found.alike:
         why = _WHY[raised.kind] if raised else f"{_OWNERS} have set rules for what is shown"
+        if found.probability < _MOSTLY:
+            return f"This was chosen by chance; it comes up more often because {why}."
         return f"This was chosen because {why}."
-    also = f", and because {_WHY['boost']}" if raised is not None and raised.kind == "boost" else ""
+    return f"This was chosen {_for_itself(found, nameable)}{_also(raised)}."
+
+
+def _for_itself(found: Explanation, nameable: Sequence[str] | None) -> str:
+    """Why the policy wanted nothing more than this, and whether that was mostly chance all the same."""
+    by_policy = found.probability_by_policy
+    how = (
+        "because it" if by_policy is None or by_policy >= _MOSTLY else "by chance among several, of which it"
+    )
     spoke = list(_spoke_for(found))
     if not spoke or found.context_moved_by <= 0.0:
-        return f"This was chosen because it does best in general, whoever it is for{also}."
-    return f"This was chosen because it best suits what is known here: {_listed(spoke)}{also}."
+        return f"{how} is expected to do best in general, whoever it is for"
+    named = [_in_words(one) for one in spoke if nameable is None or _among(one.feature, nameable)]
+    return f"{how} best suits what is known here" + (f": {_listed(named)}" if named else "")
 
 
-def _spoke_for(found: Explanation) -> Iterator[str]:
-    """What is known of the person that spoke most for the action, in words."""
+def _among(feature: str, nameable: Sequence[str]) -> bool:
+    return any(feature == field or feature.startswith(f"{field}.") for field in nameable)
+
+
+def _also(raised: Reshaped | None) -> str:
+    return f", and because {_WHY['boost']}" if raised is not None and raised.kind == "boost" else ""
+
+
+def _spoke_for(found: Explanation) -> Iterator[Moved]:
+    """What is known of the person that spoke most for the action."""
     spoke = [one for one in found.features if one.side == "context" and one.moved_by > 0.0]
     for one in spoke[:_MOST_NAMED]:
         if one.moved_by >= _LEAST_SHARE * spoke[0].moved_by:
-            yield _in_words(one)
+            yield one
 
 
 def _in_words(one: Moved) -> str:

@@ -216,6 +216,9 @@ class BanditConfig(Value, frozen=True, kw_only=True, dict=True):
     exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] = 0.01
     time_zone: steering.TimeZone = steering.TimeZone()
     alerts: steering.AlertBounds = steering.AlertBounds()
+    #: Fields of the context that an explanation's sentence may name, each with all below it, dots between
+    #: levels. Null: all.
+    explainable_fields: steering.Names | None = None
 
 
 class Candidate(Value, frozen=True, kw_only=True):

@@ -64,7 +64,7 @@ def edit(
     bandit = with_database(settings, lambda database: catalogue.get(database, bandit_key))
     if assignments or file:
         given = _object(file.read_text()) if file else {}
-        changed = _changed(settings, bandit, assigned(bandit.config, given, assignments or []), by)
+        changed = _changed(settings, bandit, assigned(_wanted(bandit), given, assignments or []), by)
     else:
         changed = _edited(settings, bandit, editor, by)
     if changed == bandit:
@@ -145,11 +145,12 @@ def _object(text: str) -> dict[str, Any]:
 
 def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Author) -> Bandit:
     """The bandit after the fields that differ were changed, unless somebody else changed something since."""
-    wanted = convert({**msgspec.to_builtins(bandit.config), **given}, BanditConfig)
+    before = _wanted(bandit)
+    wanted = convert({**msgspec.to_builtins(before), **given}, BanditConfig)
     fields = {
         name: getattr(wanted, name)
         for name in BanditConfig.__struct_fields__
-        if getattr(wanted, name) != getattr(bandit.config, name)
+        if getattr(wanted, name) != getattr(before, name)
     }
     if not fields:
         return bandit
@@ -161,6 +162,13 @@ def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Auth
     )
 
 
+def _wanted(bandit: Bandit) -> BanditConfig:
+    """The configuration with the policy that was asked for last, even if that is still being learned."""
+    if bandit.candidate is None:
+        return bandit.config
+    return msgspec.structs.replace(bandit.config, policy=bandit.candidate.policy)
+
+
 def _edited(settings: Settings, bandit: Bandit, editor: str | None, by: Author) -> Bandit:
     """The bandit as it was saved in an editor; what cannot be goes back there, if its author wants that."""
     if editor is None and not sys.stdin.isatty():
@@ -168,7 +176,7 @@ def _edited(settings: Settings, bandit: Bandit, editor: str | None, by: Author) 
             "expected a terminal or an editor ($VISUAL or $EDITOR), got neither; name what to change by "
             "--set FIELD=JSON or --file."
         )
-    text: str | None = json.dumps(msgspec.to_builtins(bandit.config), indent=2, ensure_ascii=False) + "\n"
+    text: str | None = json.dumps(msgspec.to_builtins(_wanted(bandit)), indent=2, ensure_ascii=False) + "\n"
     while True:
         try:
             text = click.edit(text, editor=editor, extension=".json")

@@ -1,4 +1,4 @@
-"""Each command of docs/steering.md is run as it stands, one after the other, on the demo bandit."""
+"""Each command of the owner's pages is run as it stands, one after the other, on the demo bandit."""
 
 from __future__ import annotations
 
@@ -17,8 +17,13 @@ import pytest
 from tests.conftest import cloned_database
 from tests.processes import serving
 
-PAGE = (Path(__file__).parents[2] / "docs" / "steering.md").read_text()
-COMMANDS = "\n".join(re.findall(r"```sh steering\n(.*?)```", PAGE, re.DOTALL))
+
+def commands(page: str, kind: str = "sh") -> str:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text()
+    return "\n".join(re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL))
+
+
+COMMANDS = commands("steering.md", "sh steering")
 HERO = "/v1/bandits/storefront-hero"
 OURS = {
     "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -30,7 +35,7 @@ OURS = {
 
 @pytest.fixture(scope="module")
 def steered(server_url: str, template: str) -> dict[str, Any]:
-    """What the page's commands said, the demo bandit afterwards, and its changes, oldest first."""
+    """What the pages' commands said, the demo bandit afterwards, and its changes, oldest first."""
     with cloned_database(server_url, template) as database_url, serving(database_url) as service:
         environment = os.environ | OURS | {"DATABASE_URL": database_url}
 
@@ -44,9 +49,13 @@ def steered(server_url: str, template: str) -> dict[str, Any]:
 
         run(f"segbandit demo --url {service.url} --visitors 200")
         said = run(COMMANDS)
+        explained, alerts = run(commands("explanation.md")), run(commands("alerts.md"))
         with httpx2.Client(base_url=service.url) as http:
             changes = http.get(f"{HERO}/changes").json()["changes"]
-            return {"said": said, "bandit": http.get(HERO).json(), "changes": changes[::-1]}
+            return {
+                "said": said, "explained": explained, "alerts": alerts,
+                "bandit": http.get(HERO).json(), "changes": changes[::-1],
+            }  # fmt: skip
 
 
 def test_every_command_did_what_it_says(steered: dict[str, Any]) -> None:
@@ -65,6 +74,24 @@ def test_every_command_did_what_it_says(steered: dict[str, Any]) -> None:
     ):
         assert expected in said
     assert said.count("Nothing was changed.") == 1, "each other edit changes something"
+
+
+def test_the_page_on_explanations(steered: dict[str, Any]) -> None:
+    said = steered["explained"]
+    for expected in (
+        '"decision_id":"why-1"',
+        '"sentence":"This was chosen ',
+        "storefront-hero chose ",
+        '"verdict":"Not enough yet: 0 of at least 100 decisions were counted."',
+        "Not enough yet: 0 of at least 100 decisions were counted.\n",  # by the command
+        '"constraints":[{"name":"careful","actions":["a"],"segments":[],"floor":0.8,',
+    ):
+        assert expected in said
+
+
+def test_the_page_on_alerts(steered: dict[str, Any]) -> None:
+    assert steered["alerts"].count("No open alerts.") == 2
+    assert '"open":[],"past":[]' in steered["alerts"]
 
 
 def test_every_change_of_the_page_is_recorded_with_its_reason(steered: dict[str, Any]) -> None:

@@ -199,6 +199,13 @@ async def test_a_policy_becomes_a_candidate_and_the_command_says_so(
     assert ran.exit_code == 0, ran.output
     assert "learned beside the live one first" in ran.output
     assert (await now(client))["candidate"]["policy"]["learning_rate"] == rate
+    ran = await bandits(database_url, "edit", "hero", "--set", "policy.relearn=2")
+    policy = (await now(client))["candidate"]["policy"]
+    assert (policy["learning_rate"], policy["relearn"]) == (rate, 2), "on top of what was asked for last"
+    for assignment in ("policy.relearn=8", "policy.learning_rate=0.04"):
+        ran = await bandits(database_url, "edit", "hero", "--set", assignment)
+        assert "Configuration" in ran.output, "set back, it is a change, though not of what is in force"
+    assert (await now(client))["candidate"] is None
 
 
 async def test_the_switches_and_what_they_say(client: httpx2.AsyncClient, database_url: str) -> None:

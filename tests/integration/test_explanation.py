@@ -128,6 +128,25 @@ async def test_policies_without_scores_are_explained_by_their_probabilities(
     assert len(of_context(found)) == 7
 
 
+async def test_the_owner_hides_fields_from_the_sentence_of_every_decision(
+    client: httpx2.AsyncClient, learn: Step
+) -> None:
+    await learned(client, learn)
+    found = {"sentence": ""}
+    while "half" not in found["sentence"]:  # which has a part in it where the favourite is drawn
+        decision_id = (await decide(client, context=CONTEXT))["decision_id"]
+        found = await explained(client, decision_id)
+    changed = await client.patch("/v1/bandits/hero", json={"explainable_fields": ["device"]})
+    assert changed.json()["explainable_fields"] == ["device"]
+    again = await explained(client, decision_id)
+    assert "half" not in again["sentence"]
+    assert again["sentence"].startswith("This was chosen ")
+    assert again["features"] == found["features"], "they are for the owner"
+    changed = await client.patch("/v1/bandits/hero", json={"explainable_fields": None})
+    assert changed.status_code == 200, changed.text
+    assert (await explained(client, decision_id))["sentence"] == found["sentence"]
+
+
 async def test_decisions_of_earlier_models_and_configurations_stay_explained(
     client: httpx2.AsyncClient, connection: Connection, learn: Step
 ) -> None:
