@@ -167,6 +167,7 @@ class Learner:
             work |= await training.bandits_with_work(connection, signals_since=since)
             took = time.monotonic() - began  # the longer, the more waits: while some are behind, look less
             self._look_again = time.monotonic() + min(10.0 * took, _LONGEST_LOOK_AWAY)
+        await self._judge_alerts(connection)
         await self._measure(connection, since)
         learned = 0
         self._behind.clear()
@@ -178,6 +179,13 @@ class Learner:
                 if has_candidate:
                     await self._guarded(bandit_key, "candidate", self._step_candidate(connection, bandit_key))
         return learned
+
+    async def _judge_alerts(self, connection: Connection) -> None:
+        """Of changed bandits, before they are counted: those changed may have no decision to settle."""
+        for bandit_key in await open_alerts.outdated(connection):
+            if await self._lock(connection, bandit_key):
+                async with connection.transaction():
+                    await alerts.judge_again(connection, bandit_key)
 
     async def _measure(self, connection: Connection, since: datetime) -> None:
         if time.monotonic() > self._measured + _MEASURE_SECONDS:
