@@ -21,7 +21,7 @@ from bandit import alerts, exposures, metrics, retention, rewards, versions, vw
 from bandit.branches import BranchFold
 from bandit.changes import What, by_us
 from bandit.db import alerts as open_alerts
-from bandit.db import audit_log, bandits, decisions, models, schema, training
+from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import exposures as shown
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
@@ -348,9 +348,10 @@ class Learner:
         pinned = await models.pinned(connection, bandit.bandit_key)
         if pinned is not None or locked.config_version != bandit.config_version or now[to.branch] != to.state:
             return
-        await versions.promote(connection, locked, to.branch, reason, returning=back)
         what: What = "rolled back" if back else "promoted"
-        await audit_log.insert(connection, to.bandit_key, by_us(reason), what)
+        served = {"model_version": to.newest_version, "branch": to.branch}
+        async with versions.recorded(connection, locked, by_us(reason), what, served):
+            await versions.promote(connection, locked, to.branch, reason, returning=back)
         _log.warning("live branch switched", bandit_key=bandit.bandit_key, branch=to.branch, reason=reason)
 
     async def _settle(
