@@ -129,8 +129,8 @@ async def test_nobody_signs_as_the_learner(client: httpx2.AsyncClient, who: str)
         )  # fmt: skip
         assert "that is how the learner signs" in message
     refused(await client.patch("/v1/bandits/hero", json={"who": who}), 422, "invalid_input", "who")
-    body: dict[str, Any] = {"bandit_key": "other", "actions": ACTIONS, "who": who}
-    refused(await client.post("/v1/bandits", json=body), 422, "invalid_input", "who")
+    other = {"bandit_key": "other", "actions": ACTIONS, "who": who}
+    refused(await client.post("/v1/bandits", json=other), 422, "invalid_input", "who")
     assert len(await changes(client)) == 1
 
 
