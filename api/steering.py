@@ -24,8 +24,11 @@ class SwitchAnswer(BanditAnswer, frozen=True, kw_only=True):
     #: Whether the catalogue has such an action, or an action of that segment. Requests may bring others, so
     #: what is not known is killed too; but is it misspelt?
     known: bool
-    #: What of the catalogue is the baseline now: the one named or, if that is killed, the first left.
+    #: What of the catalogue is the baseline now: the one named or, if that is killed, the first left that may
+    #: be served to anybody.
     baseline_served: str
+    #: Whose requests are refused (422) now that the baseline is killed, and what to do. Null: nobody's.
+    warning: str | None
 
 
 class ChangeList(Value, frozen=True, kw_only=True):
@@ -43,4 +46,5 @@ def switch_answer(switched: Switched) -> SwitchAnswer:
         **structs.asdict(bandit_answer(switched.bandit)),
         known=switched.known,
         baseline_served=switched.baseline_served,
+        warning=switched.warning,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NoReturn
 
@@ -15,9 +15,9 @@ from bandit.types import Action, BanditConfig, DecisionInput
 class _Scope:
     """A constraint with the names it is about as sets; about every action where it names none."""
 
-    def __init__(self, constraint: Constraint) -> None:
+    def __init__(self, constraint: Constraint, of_segments: Sequence[str] = ()) -> None:
         self.constraint = constraint
-        self.actions = frozenset(constraint.actions)
+        self.actions = frozenset([*constraint.actions, *of_segments])
         self.segments = frozenset(constraint.segments)
         self.everything = not (constraint.actions or constraint.segments)
 
@@ -65,7 +65,8 @@ def allowed(config: BanditConfig, actions: Sequence[Action], excluded: Sequence[
                 )
     left = [i for i, action in enumerate(actions) if action.enabled]
     if excluded or config.killed_actions or config.killed_segments:
-        left = _Barred([*excluded, *config.killed_actions], config.killed_segments).left(actions, left)
+        killed = _killed(config)
+        left = _Barred([*excluded, *killed], config.killed_segments).left(actions, left)
     if not left:
         raise InvalidInputError(
             "excluded_actions: expected at least one enabled action to remain that is not killed, got none; "
@@ -73,6 +74,21 @@ def allowed(config: BanditConfig, actions: Sequence[Action], excluded: Sequence[
             target="excluded_actions",
         )
     return left
+
+
+def _killed(config: BanditConfig) -> list[str]:
+    """The killed actions, and those of the catalogue whose segments are killed; remembered with it."""
+    found: list[str] | None = config.__dict__.get("killed")
+    if found is None:
+        of_segments = _of_segments(config, config.killed_segments)
+        found = config.__dict__["killed"] = [*config.killed_actions, *of_segments]
+    return found
+
+
+def _of_segments(config: BanditConfig, segments: Sequence[str]) -> list[str]:
+    """Ids of the catalogue's actions of these segments: a request may leave out their label."""
+    named = set(segments)
+    return [action.action_id for action in config.actions if action.segment in named] if named else []
 
 
 def eligible(
@@ -102,7 +118,8 @@ def eligible(
         return positions
     hard, soft = _scopes(config)
     situation = Situation(config.time_zone, asked.context, decided_at)
-    fitting = _untimely(hard, situation).left(actions, positions)
+    untimely = [s for s in hard if not situation.fits(s.constraint.schedule, s.constraint.eligible_if)]
+    fitting = _barring(untimely).left(actions, positions)
     if not fitting:
         return _baseline(config, actions, positions) or _nothing_left()
     if seen is None:
@@ -115,21 +132,24 @@ def _scopes(config: BanditConfig) -> tuple[list[_Scope], list[_Scope]]:
     """Constraints with a schedule or a condition, and those that limit repetition; remembered with it."""
     found: tuple[list[_Scope], list[_Scope]] | None = config.__dict__.get("constraints")
     if found is None:
-        scopes = [_Scope(each) for each in config.constraints]
         found = config.__dict__["constraints"] = (
-            [s for s in scopes if s.constraint.schedule or s.constraint.eligible_if],
-            [s for s in scopes if s.constraint.cap or s.constraint.in_a_row],
+            [
+                _Scope(each, _of_segments(config, each.segments))
+                for each in config.constraints
+                if each.schedule or each.eligible_if
+            ],
+            [_Scope(each) for each in config.constraints if each.cap or each.in_a_row],
         )
     return found
 
 
-def _untimely(scopes: Sequence[_Scope], situation: Situation) -> _Barred:
+def _barring(scopes: Iterable[_Scope]) -> _Barred:
+    """All that these are about."""
     barred = _Barred()
     for scope in scopes:
-        if not situation.fits(scope.constraint.schedule, scope.constraint.eligible_if):
-            barred.actions |= scope.actions
-            barred.segments |= scope.segments
-            barred.everything |= scope.everything
+        barred.actions |= scope.actions
+        barred.segments |= scope.segments
+        barred.everything |= scope.everything
     return barred
 
 
@@ -161,15 +181,30 @@ def _baseline(config: BanditConfig, actions: Sequence[Action], positions: Sequen
 def _nothing_left() -> NoReturn:
     raise InvalidInputError(
         "actions: expected the baseline action, or one that may be offered to this context now by schedules "
-        "and conditions, got neither; send the baseline action with the others, and do not exclude it.",
+        "and conditions, got neither; send the baseline action with the others, and do not exclude it. Where "
+        "it is killed, revive it or add an action without schedule and condition.",
         target="actions",
     )
 
 
-def baseline_index(actions: Sequence[Action], baseline_action: str | None) -> int:
-    """Index of the baseline among the eligible actions; the first one when it is not among them.
+def baseline_index(config: BanditConfig, actions: Sequence[Action]) -> int:
+    """Index of the baseline among these actions.
 
-    >>> baseline_index([Action(action_id="a"), Action(action_id="b")], "b")
-    1
+    Where it is not among them, say because it is killed, it is the first one that may be served to anybody,
+    or else the first one.
+
+    >>> adults = Constraint(name="adults", actions=["b"], eligible_if="context.age >= 18")
+    >>> actions = [Action(action_id=name) for name in "abc"]
+    >>> config = BanditConfig(actions=actions, baseline_action="a", constraints=[adults])
+    >>> baseline_index(config, actions), baseline_index(config, actions[1:])
+    (0, 1)
     """
-    return next((i for i, action in enumerate(actions) if action.action_id == baseline_action), 0)
+    named = (i for i, action in enumerate(actions) if action.action_id == config.baseline_action)
+    return next(named, next(iter(unconditional(config, actions)), 0))
+
+
+def unconditional(config: BanditConfig, actions: Sequence[Action]) -> list[int]:
+    """Positions of the actions that stand under no schedule and no condition, in their order."""
+    positions = list(range(len(actions)))
+    hard, _ = _scopes(config)
+    return _barring(hard).left(actions, positions)

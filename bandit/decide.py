@@ -20,7 +20,7 @@ from bandit.db import decisions
 from bandit.db.pool import Connection, Database
 from bandit.errors import ConflictError, InvalidInputError, ModelRefusedError, SegbanditError
 from bandit.groups import Answered, Groups
-from bandit.policy import FixedPolicy, Policy
+from bandit.policy import BaselinePolicy, Policy
 from bandit.recording import Recorder, in_batch
 from bandit.serving import Serving
 from bandit.shares import Shaped
@@ -88,7 +88,7 @@ def choose(
             pmf, unboosted = found
         else:
             mode = "fallback" if mode == "online" else mode
-            pmf = FixedPolicy(config.baseline_action).distribution(asked.context, offered)
+            pmf = BaselinePolicy(config).distribution(asked.context, offered)
         chosen = sampling.draw(pmf, draw)
     return Decision(
         decision_id=decision_id,

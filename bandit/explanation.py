@@ -11,6 +11,8 @@ Reshaper = Literal["boost", "constraint", "novelty", "newcomers"]
 #: The sentence names so many fields at most, and none that spoke for it less than this share of the first.
 _MOST_NAMED, _LEAST_SHARE = 3, 0.1
 _LONGEST_VALUE = 60
+#: What has a lower probability is there mostly by chance.
+_MOSTLY = 0.5
 _OWNERS = "those who run this service"
 _WHY: dict[Reshaper, str] = {
     "boost": f"{_OWNERS} want it to be shown more at the moment",
@@ -126,19 +128,33 @@ def _chosen(found: Explanation) -> str:
     if raised is not None and raised.moved_by <= 0.0:
         raised = None
     if found.alike and raised is None:
-        return "This was chosen by chance, because nothing speaks for one choice more than for another yet."
-    if found.explored:
+        return "This was chosen by chance, because nothing speaks for one choice more than for another now."
+    if found.explored and (found.alike or not found.favoured):
         if raised is not None and raised.moved_by >= found.probability / 2:
             return f"This was chosen by chance; it comes up more often because {_WHY[raised.kind]}."
         return "This was chosen by chance, to learn how well it does."
     if not found.favoured or found.alike:
         why = _WHY[raised.kind] if raised else f"{_OWNERS} have set rules for what is shown"
+        if found.probability < _MOSTLY:
+            return f"This was chosen by chance; it comes up more often because {why}."
         return f"This was chosen because {why}."
-    also = f", and because {_WHY['boost']}" if raised is not None and raised.kind == "boost" else ""
+    return f"This was chosen {_for_itself(found)}{_also(raised)}."
+
+
+def _for_itself(found: Explanation) -> str:
+    """Why the policy wanted nothing more than this, and whether that was mostly chance all the same."""
+    by_policy = found.probability_by_policy
+    how = (
+        "because it" if by_policy is None or by_policy >= _MOSTLY else "by chance among several, of which it"
+    )
     spoke = list(_spoke_for(found))
     if not spoke or found.context_moved_by <= 0.0:
-        return f"This was chosen because it does best in general, whoever it is for{also}."
-    return f"This was chosen because it best suits what is known here: {_listed(spoke)}{also}."
+        return f"{how} is expected to do best in general, whoever it is for"
+    return f"{how} best suits what is known here: {_listed(spoke)}"
+
+
+def _also(raised: Reshaped | None) -> str:
+    return f", and because {_WHY['boost']}" if raised is not None and raised.kind == "boost" else ""
 
 
 def _spoke_for(found: Explanation) -> Iterator[str]:

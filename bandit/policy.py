@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bandit import exploration, features
 from bandit.constraints import baseline_index
-from bandit.types import Action, Exploration, Features
+from bandit.types import Action, BanditConfig, Exploration, Features
 from bandit.vw import Model
 
 
@@ -43,8 +43,29 @@ class FixedPolicy:
 
     def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:  # noqa: ARG002 the contract
         """See `Policy`."""
-        chosen = baseline_index(actions, self._action_id)
-        return [1.0 if index == chosen else 0.0 for index in range(len(actions))]
+        ids = [action.action_id for action in actions]
+        chosen = ids.index(self._action_id) if self._action_id in ids else 0
+        return _surely(chosen, len(actions))
+
+
+class BaselinePolicy:
+    """Always the baseline of this configuration, or what takes its place (`constraints.baseline_index`).
+
+    >>> config = BanditConfig(actions=[Action(action_id="a"), Action(action_id="b")], baseline_action="b")
+    >>> BaselinePolicy(config).distribution({}, config.actions)
+    [0.0, 1.0]
+    """
+
+    def __init__(self, config: BanditConfig) -> None:
+        self._config = config
+
+    def distribution(self, context: Features, actions: Sequence[Action]) -> list[float]:  # noqa: ARG002 the contract
+        """See `Policy`."""
+        return _surely(baseline_index(self._config, actions), len(actions))
+
+
+def _surely(chosen: int, size: int) -> list[float]:
+    return [1.0 if index == chosen else 0.0 for index in range(size)]
 
 
 class VwPolicy:

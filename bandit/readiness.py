@@ -86,7 +86,8 @@ class Readiness(Value, frozen=True, kw_only=True):
     ready: bool
     #: The same in words, and what to do.
     verdict: str
-    #: The branch that learns, and the configuration since which it is live in this mode.
+    #: The branch that learns, and the configuration since which it is live, in this mode, and nothing else
+    #: changed that shapes distributions or rewards.
     branch: int
     since_config: int | None
     #: How many settled decisions were counted: those before which all others are settled too.
@@ -104,11 +105,21 @@ class Readiness(Value, frozen=True, kw_only=True):
 
 
 def readiness(
-    bandit_key: str, branch: int, since_config: int, seen: Rehearsals, reward: RewardDefinition
+    bandit_key: str,
+    branch: int,
+    since_config: int,
+    seen: Rehearsals,
+    reward: RewardDefinition,
+    *,
+    by_exposures: bool = False,
 ) -> Readiness:
-    """What is shown of a bandit in mode apprentice."""
+    """What is shown of a bandit in mode apprentice.
+
+    `by_exposures`: online, what may be offered hangs on what was shown before, which nobody can rehearse.
+    """
     found = Readiness(
-        bandit_key=bandit_key, mode="apprentice", ready=seen.ready, verdict=_verdict(seen), branch=branch,
+        bandit_key=bandit_key, mode="apprentice", ready=seen.ready and not by_exposures,
+        verdict=_UNREHEARSED if by_exposures else _verdict(seen), branch=branch,
         since_config=since_config, decisions=seen.earned.values,
     )  # fmt: skip
     if not found.decisions:
@@ -141,6 +152,15 @@ def elsewhere(bandit_key: str, branch: int, mode: Literal["online", "logging_onl
         bandit_key=bandit_key, mode=mode, ready=False, branch=branch, since_config=None, decisions=0,
         verdict=f"Nothing is counted: the bandit is in mode {mode}. Readiness is counted in mode apprentice.",
     )  # fmt: skip
+
+
+_UNREHEARSED = (
+    "The log cannot say: by caps, in_a_row or novelty, what is offered online hangs on what each subject was "
+    "shown before, and all that it is shown now is the baseline. What is counted leaves them out. Take them "
+    "out of the configuration until the bandit is online; or go online with a constraint whose floor keeps a "
+    f"share of {FLOOR} for the baseline, and with caps and in_a_row that name other actions: at worst that "
+    f"costs {1.0 - FLOOR:.0%} of what it earns."
+)
 
 
 def _verdict(seen: Rehearsals) -> str:

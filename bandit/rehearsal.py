@@ -10,14 +10,15 @@ from datetime import datetime
 
 import msgspec
 
+from bandit import exposures, rewards, shares
 from bandit import readiness as judging
-from bandit import rewards, shares
 from bandit.db import bandits, models, rehearsals
 from bandit.db.pool import Connection, Database
 from bandit.db.rehearsals import Rehearsed
 from bandit.db.training import LogEntry
 from bandit.policy import Policy
 from bandit.readiness import Readiness, Rehearsals
+from bandit.steering import AlertBounds
 from bandit.types import Bandit, BanditConfig, Branch, RewardDefinition
 
 #: Probabilities that differ by less are alike.
@@ -90,7 +91,24 @@ class Rehearsal:
 
 
 async def _since(connection: Connection, bandit: Bandit, branch: Branch) -> int:
-    return max(await bandits.mode_since(connection, bandit), branch.live_since_config or 0)
+    """Since when the same policy is rehearsed, under the same rules, for the same reward."""
+    since = bandit.config_version
+    async for version, config in bandits.earlier_in_force(connection, bandit):
+        if _rehearsed(config) != _rehearsed(bandit.config):
+            break
+        since = version
+    return max(since, branch.live_since_config or 0)
+
+
+def _rehearsed(config: BanditConfig) -> BanditConfig:
+    """Without what neither shapes a distribution nor has a part in what is earned."""
+    return msgspec.structs.replace(
+        config,
+        actions=[msgspec.structs.replace(action, payload=None) for action in config.actions],
+        alerts=AlertBounds(),
+        paused=False,
+        promotion="manual",
+    )
 
 
 async def _counted(connection: Connection, branch: Branch, since_config: int) -> Rehearsals:
@@ -117,4 +135,7 @@ async def readiness(database: Database, bandit_key: str) -> Readiness:
         since = await _since(connection, bandit, live)
         learns = await bandits.get(connection, bandit_key, config_version=live.config_version)
         counted = await _counted(connection, live, since)
-        return judging.readiness(bandit_key, live.branch, since, counted, learns.config.reward)
+        return judging.readiness(
+            bandit_key, live.branch, since, counted, learns.config.reward,
+            by_exposures=exposures.counts(bandit.config),
+        )  # fmt: skip

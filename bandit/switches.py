@@ -13,7 +13,7 @@ import msgspec
 from bandit import catalogue
 from bandit.base import Identifier, Value
 from bandit.changes import Author
-from bandit.constraints import baseline_index
+from bandit.constraints import baseline_index, unconditional
 from bandit.db.pool import Database
 from bandit.errors import ConflictError
 from bandit.types import Bandit, BanditConfig
@@ -49,8 +49,11 @@ class Switched(Value, frozen=True, kw_only=True):
     bandit: Bandit
     #: Whether the catalogue has such an action, or an action of that segment. Requests may bring others.
     known: bool
-    #: What of the catalogue is the baseline now: the one named or, if that is killed, the first left.
+    #: What of the catalogue is the baseline now: the one named or, if that is killed, the first left that may
+    #: be served to anybody.
     baseline_served: str
+    #: Whose requests are refused now, and what to do; null: nobody's.
+    warning: str | None = None
 
 
 async def pause(database: Database, bandit_key: str, author: Author) -> Bandit:
@@ -125,11 +128,15 @@ def _switched(bandit: Bandit, target: Target) -> Switched:
         bandit=bandit,
         known=any(getattr(action, kind) == target.name for action in bandit.config.actions),
         baseline_served=baseline_served(bandit.config),
+        warning=warning(bandit.config),
     )
 
 
 def baseline_served(config: BanditConfig) -> str:
-    """What of the catalogue is the baseline now: the one named or, if that is killed, the first left.
+    """What of the catalogue is the baseline now.
+
+    It is the one named or, if that is killed, the first left that stands under no schedule and no condition;
+    where there is none (see `warning`), the first left.
 
     >>> from bandit.types import Action
     >>> actions = [Action(action_id="a"), Action(action_id="b")]
@@ -137,4 +144,30 @@ def baseline_served(config: BanditConfig) -> str:
     'b'
     """
     left = catalogue.servable(config)
-    return left[baseline_index(left, config.baseline_action)].action_id
+    return left[baseline_index(config, left)].action_id
+
+
+def warning(config: BanditConfig) -> str | None:
+    """Whom nothing can be served to, now that the baseline is killed; None: there is nobody.
+
+    >>> from bandit.steering import Constraint
+    >>> from bandit.types import Action
+    >>> adults = Constraint(name="adults", actions=["b"], eligible_if="context.age >= 18")
+    >>> config = BanditConfig(
+    ...     actions=[Action(action_id="a"), Action(action_id="b")], baseline_action="a", constraints=[adults])
+    >>> warning(config)
+    >>> print(warning(msgspec.structs.replace(config, killed_actions=["a"])))
+    No action is left that may be served to everybody: what is left is offered by schedules and conditions \
+    alone (adults). Whoever none of them lets see anything gets an error (422), even while the bandit is \
+    paused. Revive a, add an action without schedule and condition, or take out one of these constraints.
+    """
+    left = catalogue.servable(config)
+    if any(action.action_id == config.baseline_action for action in left) or unconditional(config, left):
+        return None
+    names = [each.name for each in config.constraints if each.schedule or each.eligible_if]
+    return (
+        "No action is left that may be served to everybody: what is left is offered by schedules and "
+        f"conditions alone ({', '.join(names)}). Whoever none of them lets see anything gets an error (422), "
+        f"even while the bandit is paused. Revive {config.baseline_action}, add an action without schedule "
+        "and condition, or take out one of these constraints."
+    )

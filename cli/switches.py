@@ -39,6 +39,7 @@ def pause(bandit_key: Key, why: Why = NOT_SAID, who: Who = None, data_dir: DataD
         f"{bandit_key} is paused: {switches.baseline_served(bandit.config)} alone is served, "
         f"{_version(bandit)}."
     )
+    _warn(switches.warning(bandit.config))
 
 
 def resume(bandit_key: Key, why: Why = NOT_SAID, who: Who = None, data_dir: DataDir = None) -> None:
@@ -69,6 +70,7 @@ def kill(
         f"{target.name} is killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
         f"{switched.baseline_served}."
     )
+    _warn(switched.warning)
     _warn_of_unknown(switched, target)
 
 
@@ -90,6 +92,7 @@ def revive(
         f"{target.name} is not killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
         f"{switched.baseline_served}."
     )
+    _warn(switched.warning)
     _warn_of_unknown(switched, target)
 
 
@@ -148,6 +151,11 @@ def _target(action: str | None, segment: str | None) -> Target:
     return convert({"action_id": action, "segment": segment}, Target)
 
 
+def _warn(warning: str | None) -> None:
+    if warning is not None:
+        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
+
+
 def _warn_of_unknown(switched: Switched, target: Target) -> None:
     """A misspelt name was killed to no effect, and whoever did it is in a hurry."""
     if switched.known:
@@ -155,11 +163,10 @@ def _warn_of_unknown(switched: Switched, target: Target) -> None:
     kind = "segment" if target.action_id is None else "action_id"
     there = sorted({str(name) for a in switched.bandit.config.actions if (name := getattr(a, kind))})
     alike = get_close_matches(target.name, there, n=1)
-    typer.secho(
+    _warn(
         f"The catalogue has no such {kind}: only what requests bring is meant by it. "
-        + (f"Did you mean {alike[0]}?" if alike else f"It has {', '.join(there[:_NAMED]) or 'none'}."),
-        fg=typer.colors.YELLOW, err=True,
-    )  # fmt: skip
+        + (f"Did you mean {alike[0]}?" if alike else f"It has {', '.join(there[:_NAMED]) or 'none'}.")
+    )
 
 
 def _version(bandit: Bandit) -> str:

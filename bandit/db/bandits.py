@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import msgspec
@@ -216,13 +216,18 @@ def _bandit(row: Any) -> Bandit:
     )
 
 
-async def mode_since(connection: Connection, bandit: Bandit) -> int:
-    """The configuration by which the bandit came to its mode, where it has been since."""
-    other: int | None = await connection.fetchval(
-        """SELECT max(config_version) FROM bandit_configs
-           WHERE bandit_key = $1 AND config_version < $2 AND config->>'mode' <> $3""",
+async def earlier_in_force(connection: Connection, bandit: Bandit) -> AsyncIterator[tuple[int, BanditConfig]]:
+    """The configurations that were in force before this one, by number, newest first."""
+    before = bandit.config_version
+    while rows := await connection.fetch(
+        """SELECT config_version, config FROM bandit_configs c
+           WHERE bandit_key = $1 AND config_version < $2 AND EXISTS (
+               SELECT FROM audit_log a
+               WHERE a.bandit_key = c.bandit_key AND a.config_version = c.config_version)
+           ORDER BY config_version DESC LIMIT 20""",
         bandit.bandit_key,
-        bandit.config_version,
-        bandit.config.mode,
-    )
-    return (other or 0) + 1
+        before,
+    ):
+        for row in rows:
+            yield row["config_version"], _decode_config(row["config"])
+        before = rows[-1]["config_version"]

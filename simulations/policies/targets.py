@@ -9,7 +9,7 @@ from datetime import datetime
 
 from bandit.errors import InvalidInputError
 from bandit.fold import Fold
-from bandit.policy import FixedPolicy, Policy, UniformPolicy
+from bandit.policy import BaselinePolicy, Policy, UniformPolicy
 from bandit.types import Action, BanditConfig, Features, PolicySettings, TrainingEvent
 from simulations.logs.rows import Logged
 from simulations.policies.steered import Steering
@@ -291,7 +291,7 @@ def of_config(name: str, config: BanditConfig, reward_range: tuple[float, float]
     """
     if config.mode == "online" and not config.paused:
         return Learning(name, config.policy, reward_range, config)
-    return Static(name, FixedPolicy(config.baseline_action), config=config)
+    return Static(name, BaselinePolicy(config), config=config)
 
 
 def uniform() -> Target:

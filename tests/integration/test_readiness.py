@@ -163,8 +163,6 @@ async def test_coming_back_to_apprentice_begins_anew(client: httpx2.AsyncClient,
     await play(client, 8)
     await counted(client, learn)
     assert (await shown(client))["decisions"] == 9
-    await patch(client, default_reward=0.2)
-    assert (await shown(client))["decisions"] == 9, "the mode is the same"
     late = await decide(client)
     await patch(client, mode="online")
     found = await shown(client)
@@ -176,9 +174,78 @@ async def test_coming_back_to_apprentice_begins_anew(client: httpx2.AsyncClient,
     await play(client, 2)
     await counted(client, learn)
     found = await shown(client)
-    assert (found["since_config"], found["decisions"]) == (4, 3), (
+    assert (found["since_config"], found["decisions"]) == (3, 3), (
         "neither what was online nor what was before"
     )
+
+
+async def test_what_neither_shapes_nor_earns_anything_keeps_the_count(
+    client: httpx2.AsyncClient, learn: Step
+) -> None:
+    await create(client, **APPRENTICE)
+    await play(client, 8)
+    await learn()
+    await patch(client, alerts={"decisions": 500}, promotion="automatic")
+    await patch(client, actions=[ACTIONS[0] | {"payload": "another"}, *ACTIONS[1:]])
+    await patch(client, policy={"learning_rate": 0.01})  # of a candidate, which is not in force
+    await patch(client, paused=True)
+    await patch(client, paused=False)
+    await play(client, 1)
+    await counted(client, learn)
+    found = await shown(client)
+    assert (found["since_config"], found["decisions"]) == (1, 10)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"constraints": []}, {"default_reward": 0.2}, {"reward_wait": 0.6}, {"killed_actions": ["c"]},
+        {"exploration_floor": 0.012}, {"reward": {"kinds": {"sale": {}}}},
+        {"policy": {"exploration": {"algorithm": "epsilon_greedy", "epsilon": 1.0}}},
+        {"actions": [*ACTIONS, {"action_id": "d"}]},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_what_made_it_ready_does_not_outlive_its_change(
+    client: httpx2.AsyncClient, learn: Step, changed: dict[str, Any]
+) -> None:
+    floor = {"name": "careful", "actions": ["b"], "floor": 0.99}
+    await create(client, constraints=[floor], **APPRENTICE)
+    await play(client, 120, value=1.0)
+    await counted(client, learn)
+    assert (await shown(client))["ready"]
+    version = (await patch(client, **changed))["config_version"]
+    found = await shown(client)
+    assert (found["ready"], found["since_config"], found["decisions"]) == (False, version, 0)
+    await patch(client, alerts={"decisions": 500})
+    await play(client, 3)
+    await counted(client, learn)
+    found = await shown(client)
+    assert (found["since_config"], found["decisions"]) == (version, 4)
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        {"constraints": [{"name": "a change", "actions": ["b"], "in_a_row": 1}]},
+        {"constraints": [{"name": "twice", "cap": {"times": 2, "seconds": 60}}]},
+        {"novelty": {"share": 0.5}},
+    ],
+    ids=str,
+)
+async def test_what_hangs_on_exposures_cannot_be_rehearsed(
+    client: httpx2.AsyncClient, learn: Step, limit: dict[str, Any]
+) -> None:
+    floor = {"name": "careful", "actions": ["b"], "floor": 0.99}
+    constraints = [floor, *limit.get("constraints", [])]
+    await create(client, **limit | {"constraints": constraints}, **APPRENTICE)
+    await play(client, 120, value=1.0)
+    await counted(client, learn)
+    found = await shown(client)
+    assert found["agreement"] > 0.98
+    assert not found["ready"]
+    assert found["verdict"].startswith("The log cannot say: by caps, in_a_row or novelty")
+    assert "Take them out of the configuration until the bandit is online" in found["verdict"]
 
 
 async def test_readiness_of_an_unknown_bandit(client: httpx2.AsyncClient) -> None:

@@ -11,6 +11,7 @@ from bandit.db.pool import Database
 from tests.conftest import Step
 from tests.integration.helpers import ACTIONS, create, decide, logged, refused, reward
 from tests.integration.test_changes import SIGNED, changes
+from tests.integration.test_commands import in_thread
 from tests.integration.test_learner import TERMINAL, play
 
 
@@ -99,6 +100,53 @@ async def test_a_killed_baseline_gives_its_place_to_the_first_one_left(client: h
     assert await chosen(client, 5) == {"a"}
     assert (await switched(client, "revive", action_id="b"))["baseline_served"] == "b"
     assert await chosen(client, 5) == {"b"}
+
+
+async def test_a_killed_segment_stays_killed_where_a_request_leaves_its_label_out(
+    client: httpx2.AsyncClient,
+) -> None:
+    await create(client)
+    await switched(client, "kill", segment="one")
+    brought = [{"action_id": "a"}, {"action_id": "yours"}]
+    assert await chosen(client, 5, actions=brought) == {"yours"}
+    assert await chosen(client, 5, actions=[brought[0] | {"segment": "two"}, brought[1]]) == {"yours"}
+
+
+ADULTS = {"name": "adults", "actions": ["b"], "eligible_if": "context.age >= 18"}
+
+
+async def test_a_killed_baseline_is_replaced_by_what_may_be_served_to_anybody(
+    client: httpx2.AsyncClient, database: Database
+) -> None:
+    await create(client, baseline_action="a", constraints=[ADULTS])
+    found = await switched(client, "kill", action_id="a")
+    assert (found["baseline_served"], found["warning"]) == ("c", None)
+    assert await chosen(client, 5, context={"age": 17}) == {"c"}
+    await client.patch("/v1/bandits/hero", json={"mode": "apprentice"})
+    await switched(client, "pause")
+    assert await chosen(client, 3, context={"age": 30}) == {"c"}
+    await switched(client, "resume")
+    assert await chosen(client, 3, context={"age": 30}) == await chosen(client, 3) == {"c"}
+    assert (await audit.audit_everything(database, "hero")).difference is None
+
+
+async def test_a_kill_that_leaves_some_with_nothing_is_in_force_and_warns(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    await create(client, actions=ACTIONS[:2], baseline_action="a", constraints=[ADULTS])
+    found = await switched(client, "kill", action_id="a")
+    assert (found["killed_actions"], found["baseline_served"]) == (["a"], "b")
+    assert "(adults). Whoever none of them lets see anything gets an error (422)" in found["warning"]
+    assert "Revive a" in found["warning"]
+    assert await chosen(client, 3, context={"age": 18}) == {"b"}
+    minor = {"bandit_key": "hero", "context": {"age": 17}}
+    message = refused(await client.post("/v1/decisions", json=minor), 422, "invalid_input", "actions")
+    assert "Where it is killed, revive it" in message
+    paused = await in_thread(database_url, "bandits", "pause", "hero")
+    assert found["warning"] in paused.stderr
+    assert (await switched(client, "revive", action_id="a"))["warning"] is None
+    killed = await in_thread(database_url, "bandits", "kill", "hero", "a")
+    assert found["warning"] in killed.stderr
 
 
 async def test_what_the_catalogue_does_not_have_is_killed_and_said_to_be_unknown(

@@ -53,6 +53,12 @@ def test_conditions_bar_what_they_name() -> None:
     assert offered(ADULTS) == ["base", "bread"], "who does not say how old"
 
 
+def test_conditions_of_a_segment_hold_for_its_catalogue_whatever_label_a_request_brings() -> None:
+    brought = [Action(action_id="base"), Action(action_id="beer"), Action(action_id="wine", segment="food")]
+    assert offered(ADULTS, actions=brought, context={"age": 17}) == ["base"]
+    assert offered(ADULTS, actions=brought, context={"age": 18}) == ["base", "beer", "wine"]
+
+
 def test_all_clauses_must_hold() -> None:
     evening = Constraint(
         name="e", actions=["beer"], eligible_if="context.age >= 18", schedule=Schedule(hours=(18, 24))

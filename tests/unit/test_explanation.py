@@ -49,11 +49,11 @@ def said(**fields: Any) -> str:
         ),
         (
             {"features": [Moved(feature="device.os", value="ios", moved_by=-0.2), TOPIC]},
-            "This was chosen because it does best in general, whoever it is for.",
+            "This was chosen because it is expected to do best in general, whoever it is for.",
         ),
         (
             {"features": [OS], "context_moved_by": -0.1},  # the rest of the context speaks against it
-            "This was chosen because it does best in general, whoever it is for.",
+            "This was chosen because it is expected to do best in general, whoever it is for.",
         ),
         ({"favoured": False, "reshaped_by": [PROMOTED]}, f"This was chosen because {WANT}."),
         (
@@ -72,18 +72,61 @@ def said(**fields: Any) -> str:
             {"favoured": False, "reshaped_by": [Reshaped(kind="boost", name="b", moved_by=-0.5)]},
             "This was chosen because those who run this service have set rules for what is shown.",
         ),
-        ({"explored": True}, "This was chosen by chance, to learn how well it does."),
+        ({"explored": True, "favoured": False}, "This was chosen by chance, to learn how well it does."),
         (
-            {"explored": True, "probability": 0.1, "reshaped_by": [Reshaped(kind="boost", moved_by=0.08)]},
+            {
+                "explored": True,
+                "favoured": False,
+                "probability": 0.1,
+                "reshaped_by": [Reshaped(kind="boost", moved_by=0.08)],
+            },
             f"This was chosen by chance; it comes up more often because {WANT}.",
         ),
         (
-            {"explored": True, "probability": 0.1, "reshaped_by": [Reshaped(kind="boost", moved_by=0.02)]},
+            {
+                "explored": True,
+                "favoured": False,
+                "probability": 0.1,
+                "reshaped_by": [Reshaped(kind="boost", moved_by=0.02)],
+            },
             "This was chosen by chance, to learn how well it does.",
         ),
         (
             {"alike": True, "explored": True, "probability": 1 / 3},  # by rounding
-            "This was chosen by chance, because nothing speaks for one choice more than for another yet.",
+            "This was chosen by chance, because nothing speaks for one choice more than for another now.",
+        ),
+        (  # the best one, which a ceiling holds below the others
+            {
+                "explored": True,
+                "probability": 0.4,
+                "probability_by_policy": 0.9,
+                "features": [OS],
+                "reshaped_by": [Reshaped(kind="constraint", name="ceiling", moved_by=-0.5)],
+            },
+            "This was chosen because it best suits what is known here: device os: ios.",
+        ),
+        (
+            {"probability": 0.36, "probability_by_policy": 0.36, "features": [OS]},
+            "This was chosen by chance among several, of which it best suits what is known here: device os: "
+            "ios.",
+        ),
+        (
+            {"probability": 0.36, "probability_by_policy": 0.36},
+            "This was chosen by chance among several, of which it is expected to do best in general, whoever "
+            "it is for.",
+        ),
+        (
+            {"favoured": False, "probability": 0.4, "reshaped_by": [PROMOTED]},
+            f"This was chosen by chance; it comes up more often because {WANT}.",
+        ),
+        (
+            {
+                "alike": True,
+                "explored": True,
+                "probability": 0.3,
+                "reshaped_by": [Reshaped(kind="newcomers", moved_by=0.2)],
+            },
+            "This was chosen by chance; it comes up more often because it is new and is being tried.",
         ),
         ({"alike": True, "reshaped_by": [PROMOTED]}, f"This was chosen because {WANT}."),
         ({"offered": 1}, "This was the only one that could be shown."),
