@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from bandit.catalogue import checked
 from bandit.errors import InvalidInputError
 from bandit.policy import Policy, UniformPolicy
 from bandit.steering import Boost, Cap, Constraint, Novelty, Schedule, Seen
@@ -85,6 +86,30 @@ def test_it_gives_the_distributions_that_the_service_draws_from_bit_by_bit(kille
         assert sum(found) == pytest.approx(1.0)
         boosted += made.unboosted is not None
     assert boosted == 300
+    service.close()
+
+
+@pytest.mark.parametrize("fields", [{"mode": "apprentice"}, {"paused": True}, {}])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_killed_baseline_gives_its_place_to_the_same_action_as_in_the_service(
+    named: bool, fields: dict[str, Any]
+) -> None:
+    """What stands under a condition cannot take its place, though it comes first."""
+    ids = [action.action_id for action in Personas().config.actions]
+    config = steered_world(
+        killed_actions=ids[:1], baseline_action=ids[0] if named else None,
+        constraints=[Constraint(name="few", actions=ids[1:2], eligible_if="context.device == 'phone'")],
+        **fields,
+    )  # fmt: skip
+    service, steering = SimulatedService(checked(config), Skewed(), salt="s"), Steering("x", config)
+    for played in play(Personas(), service, 50, seed=1):
+        made = played.decision
+        found = steering.pmf(
+            Skewed(),
+            row(actions=played.round.actions, context=made.asked.context, decided_at=made.decided_at),
+        )
+        assert [found[position] for position in made.positions] == made.pmf
+        assert not fields or made.action.action_id == ids[2]
     service.close()
 
 
