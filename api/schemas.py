@@ -10,7 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, structs
 from bandit import steering
 from bandit.alerts import Alerts, sentence
 from bandit.catalogue import Overview
-from bandit.changes import NO_REASON, Author, Why
+from bandit.changes import NO_REASON, Author, Why, check_author
 from bandit.feedback import Receipt
 from bandit.recompute import Difference
 from bandit.steering import Alert, Seen
@@ -48,7 +48,12 @@ class Signed(Value, frozen=True, kw_only=True):
     why: Why = NO_REASON
 
     def author(self, address: str) -> Author:
-        """Who and why; a caller that gave no name is known by its address."""
+        """Who and why; a caller that gave no name is known by its address.
+
+        Raises:
+            InvalidInputError: it signs as the learner.
+        """
+        check_author(self.who or "")
         return Author(who=self.who or f"caller at {address}", why=self.why)
 
 

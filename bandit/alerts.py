@@ -8,11 +8,11 @@ import msgspec
 import structlog
 
 from bandit import collapse
-from bandit.db import alerts, bandits
+from bandit.db import alerts, bandits, training
 from bandit.db.pool import Connection, Database
 from bandit.db.training import LogEntry
 from bandit.steering import Alert, AlertKind, Finding
-from bandit.types import Bandit, Value
+from bandit.types import Bandit, Decision, Value
 
 _log = structlog.get_logger()
 #: Those of which `collapse` says all there is to say.
@@ -30,12 +30,25 @@ class Alerts(Value, frozen=True, kw_only=True):
 
 async def watch(connection: Connection, bandit: Bandit, entries: Sequence[LogEntry]) -> None:
     """Count newly settled decisions, in the transaction that settles them, and raise or clear alerts."""
+    await _judge(connection, bandit, [entry.decision for entry in entries], entries[-1].seq)
+
+
+async def judge_again(connection: Connection, bandit_key: str) -> None:
+    """Raise or clear alerts by the configuration in force, though nothing was settled.
+
+    Only who learns for the bandit does it, in a transaction of its own.
+    """
+    bandit = await bandits.get(connection, bandit_key)
+    await _judge(connection, bandit, [], await training.end(connection, bandit_key))
+
+
+async def _judge(connection: Connection, bandit: Bandit, settled: Sequence[Decision], seq: int) -> None:
     state = await alerts.tallies(connection, bandit.bandit_key)
     tallies = msgspec.json.decode(state, type=collapse.Tallies) if state else collapse.Tallies()
-    tallies = collapse.counted(tallies, bandit.config, [entry.decision for entry in entries])
-    await alerts.save_tallies(connection, bandit.bandit_key, msgspec.json.encode(tallies))
+    tallies = collapse.counted(tallies, bandit.config, settled)
+    state = msgspec.json.encode(tallies)
+    await alerts.save_tallies(connection, bandit.bandit_key, bandit.config_version, state)
     found = collapse.findings(tallies, bandit.config)
-    seq = entries[-1].seq
     await report(connection, bandit.bandit_key, seq, _COLLAPSE, found)
     old = seq - bandit.config.alerts.decisions
     for alert in await alerts.clear_unrenewed(connection, bandit.bandit_key, "drift", old):

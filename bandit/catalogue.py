@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -257,7 +256,7 @@ async def promote(database: Database, bandit_key: str, model_version: int, autho
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
         model = await models.lineage(connection, bandit_key, model_version)
-        async with _noted(connection, model, author, "promoted"):
+        async with versions.recorded(connection, bandit, author, "promoted", _numbers(model)):
             await versions.promote(
                 connection, bandit, model.branch, f"model {model_version} was promoted by hand"
             )
@@ -273,27 +272,14 @@ async def roll_back(database: Database, bandit_key: str, model_version: int, aut
     async with database.transaction() as connection:
         bandit = await bandits.get(connection, bandit_key, lock=True)
         model = await models.lineage(connection, bandit_key, model_version)
-        async with _noted(connection, model, author, "rolled back"):
+        async with versions.recorded(connection, bandit, author, "rolled back", _numbers(model)):
             await versions.roll_back(
                 connection, bandit, model, f"rolled back to model {model_version} by hand"
             )
 
 
-@asynccontextmanager
-async def _noted(
-    connection: Connection, model: ModelVersion, author: Author, what: What
-) -> AsyncIterator[None]:
-    """If another branch is live after the block, or another version pinned, the audit log says so."""
-
-    async def served() -> tuple[int, int | None]:
-        live = await versions.live(connection, model.bandit_key)
-        return live.branch, await models.pinned(connection, model.bandit_key)
-
-    before = await served()
-    yield
-    if await served() != before:
-        details = {"model_version": model.model_version, "branch": model.branch}
-        await audit_log.insert(connection, model.bandit_key, author, what, details)
+def _numbers(model: ModelVersion) -> dict[str, int]:
+    return {"model_version": model.model_version, "branch": model.branch}
 
 
 async def changes(

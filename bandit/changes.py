@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from bandit.base import Identifier, Value
+from bandit.errors import InvalidInputError
 from bandit.types import Bandit
 
 Why = Annotated[str, Meta(min_length=1, max_length=1_000)]
@@ -27,13 +28,37 @@ class Author(Value, frozen=True, kw_only=True):
     why: Why = NO_REASON
 
 
+_LEARNER = "segbandit"
 #: Where nobody was named.
 SOMEBODY = Author(who="unknown")
 
 
 def by_us(why: str) -> Author:
     """The author of what the learner does by itself."""
-    return Author(who="segbandit", why=why)
+    return Author(who=_LEARNER, why=why)
+
+
+def is_learner(who: str) -> bool:
+    """Whether a name is the learner's, however it is written.
+
+    >>> is_learner(" Segbandit"), is_learner("ada")
+    (True, False)
+    """
+    return who.strip().casefold() == _LEARNER
+
+
+def check_author(who: str) -> None:
+    """Refuse to let somebody sign as the learner.
+
+    Raises:
+        InvalidInputError: naming `who`.
+    """
+    if is_learner(who):
+        raise InvalidInputError(
+            f"who: expected who changes it, got {who!r}: that is how the learner signs what it does by "
+            "itself; give another name.",
+            target="who",
+        )
 
 
 class Change(Value, frozen=True, kw_only=True):
@@ -49,7 +74,7 @@ class Change(Value, frozen=True, kw_only=True):
     #: In force afterwards.
     config_version: int
     #: Of a configuration, by field: `from` and `to`; or of a list, ids that were `added`, `removed` or
-    #: `changed`. Of a model: its numbers.
+    #: `changed`. Where another model serves, its numbers too.
     details: dict[str, Any]
 
 

@@ -77,12 +77,16 @@ def counted(tallies: Tallies, config: BanditConfig, decisions: Iterable[Decision
 def findings(tallies: Tallies, config: BanditConfig) -> list[Finding]:
     """What the bounds of the configuration say of these; nothing of what has no whole block yet.
 
+    Nothing either while no decision counts: paused, or in another mode than online.
+
     >>> from bandit.types import Action
     >>> config = BanditConfig(actions=[Action(action_id="a"), Action(action_id="b")])
     >>> tallies = Tallies(actions={"a": Tally(mean=0.999), "b": Tally(mean=0.001)})
     >>> [(one.kind, round(one.value, 3), one.alarming) for one in findings(tallies, config)]
     [('entropy', 0.011, True)]
     """
+    if config.mode != "online" or config.paused:
+        return []
     bounds, watched = config.alerts, _watched(config)
     shares = _means(tallies.actions, watched)
     segments = _means(tallies.segments, {segment for segment in watched.values() if segment is not None})

@@ -21,7 +21,7 @@ from bandit import alerts, exposures, metrics, retention, rewards, versions, vw
 from bandit.branches import BranchFold
 from bandit.changes import What, by_us
 from bandit.db import alerts as open_alerts
-from bandit.db import audit_log, bandits, decisions, models, schema, training
+from bandit.db import bandits, decisions, models, schema, training
 from bandit.db import exposures as shown
 from bandit.db import rewards as reward_events
 from bandit.db.bandits import ConfigCache
@@ -167,6 +167,7 @@ class Learner:
             work |= await training.bandits_with_work(connection, signals_since=since)
             took = time.monotonic() - began  # the longer, the more waits: while some are behind, look less
             self._look_again = time.monotonic() + min(10.0 * took, _LONGEST_LOOK_AWAY)
+        await self._judge_alerts(connection)
         await self._measure(connection, since)
         learned = 0
         self._behind.clear()
@@ -178,6 +179,13 @@ class Learner:
                 if has_candidate:
                     await self._guarded(bandit_key, "candidate", self._step_candidate(connection, bandit_key))
         return learned
+
+    async def _judge_alerts(self, connection: Connection) -> None:
+        """Of changed bandits, before they are counted: those changed may have no decision to settle."""
+        for bandit_key in await open_alerts.outdated(connection):
+            if await self._lock(connection, bandit_key):
+                async with connection.transaction():
+                    await alerts.judge_again(connection, bandit_key)
 
     async def _measure(self, connection: Connection, since: datetime) -> None:
         if time.monotonic() > self._measured + _MEASURE_SECONDS:
@@ -340,9 +348,10 @@ class Learner:
         pinned = await models.pinned(connection, bandit.bandit_key)
         if pinned is not None or locked.config_version != bandit.config_version or now[to.branch] != to.state:
             return
-        await versions.promote(connection, locked, to.branch, reason, returning=back)
         what: What = "rolled back" if back else "promoted"
-        await audit_log.insert(connection, to.bandit_key, by_us(reason), what)
+        served = {"model_version": to.newest_version, "branch": to.branch}
+        async with versions.recorded(connection, locked, by_us(reason), what, served):
+            await versions.promote(connection, locked, to.branch, reason, returning=back)
         _log.warning("live branch switched", bandit_key=bandit.bandit_key, branch=to.branch, reason=reason)
 
     async def _settle(

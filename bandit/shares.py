@@ -15,7 +15,7 @@ from typing import NamedTuple
 from bandit import projection
 from bandit.bounds import Bounds, Limits
 from bandit.situation import Situation
-from bandit.steering import LEAST_BOOST, MOST_BOOST, Seen, window
+from bandit.steering import LEAST_BOOST, MOST_BOOST, Novelty, Seen, window
 from bandit.types import Action, BanditConfig, Features
 
 
@@ -24,7 +24,7 @@ class Shaped(NamedTuple):
 
     #: One probability per action, summing to 1 within 1e-9.
     pmf: list[float]
-    #: The same without boosts; None: there were none.
+    #: The same without boosts; None: there were none, or they moved nothing.
     unboosted: list[float] | None
 
 
@@ -48,14 +48,13 @@ def shaped(
     known = _compiled(config)
     factors = known.factors(config, actions, context, decided_at) if config.boosts else None
     bounds = known.limits.possible(actions, decided_at)
-    if factors is None:
-        return Shaped(_shaped(config, actions, pmf, bounds, seen), None)
+    unboosted = _shaped(config, actions, pmf, bounds, seen)
+    if factors is None or len(set(factors)) == 1:
+        return Shaped(unboosted, None)
     boosted = [p * factor for p, factor in zip(pmf, factors, strict=True)]
     total = math.fsum(boosted)
-    return Shaped(
-        _shaped(config, actions, [p / total for p in boosted], bounds, seen),
-        _shaped(config, actions, pmf, bounds, seen),
-    )
+    found = _shaped(config, actions, [p / total for p in boosted], bounds, seen)
+    return Shaped(found, None if found == unboosted else unboosted)
 
 
 def _shaped(
@@ -67,11 +66,20 @@ def _shaped(
 ) -> list[float]:
     """By novelty, floors and ceilings."""
     if config.novelty is not None and seen is not None:
-        shown = seen.actions.get(window(config.novelty.seconds), {})
-        pmf = _with_novelty(pmf, [action.action_id not in shown for action in actions], config.novelty.share)
+        pmf = _with_novelty(pmf, _new(config.novelty, actions, seen), config.novelty.share)
     if bounds is None:
         return projection.raised(pmf, config.exploration_floor / len(pmf))
     return projection.projected(pmf, bounds)
+
+
+def _new(novelty: Novelty, actions: Sequence[Action], seen: Seen) -> list[bool]:
+    """Whether the subject was not shown each of them, or anything of its segment."""
+    key = window(novelty.seconds)
+    if novelty.by == "action":
+        shown = seen.actions.get(key, {})
+        return [action.action_id not in shown for action in actions]
+    shown = seen.segments.get(key, {})
+    return [action.segment is not None and action.segment not in shown for action in actions]
 
 
 def _with_novelty(pmf: list[float], new: Sequence[bool], share: float) -> list[float]:

@@ -92,6 +92,8 @@ class Novelty(Value, frozen=True, kw_only=True):
 
     share: Unit
     seconds: Seconds = 7 * 86_400.0
+    #: What is new to a subject: an action, or a segment of which it was shown no action.
+    by: Literal["action", "segment"] = "action"
 
 
 class Newcomers(Value, frozen=True, kw_only=True):

@@ -6,11 +6,13 @@ configuration version with that branch's policy.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
 
 import msgspec
 
-from bandit.db import bandits, models, training
+from bandit.changes import Author, What, difference
+from bandit.db import audit_log, bandits, models, training
 from bandit.db.pool import CHANGED, WORK, Connection, notify
 from bandit.errors import ArchivedError, ConflictError
 from bandit.exploration import learned_alike
@@ -132,6 +134,22 @@ async def roll_back(connection: Connection, bandit: Bandit, model: ModelVersion,
     await _go_live(
         connection, bandit, model.branch, reason, returning=True, config_version=model.config_version
     )
+
+
+@asynccontextmanager
+async def recorded(
+    connection: Connection, bandit: Bandit, author: Author, what: What, details: Mapping[str, int]
+) -> AsyncIterator[None]:
+    """The audit log says what the block changed of what is served, after these details; if it did, that is.
+
+    The bandit was read with `lock=True`.
+    """
+    pinned = await models.pinned(connection, bandit.bandit_key)
+    yield
+    now = await bandits.get(connection, bandit.bandit_key)
+    if now != bandit or await models.pinned(connection, bandit.bandit_key) != pinned:
+        changed = {**details, **difference(bandit, now)}
+        await audit_log.insert(connection, bandit.bandit_key, author, what, changed)
 
 
 async def check_goes_on(connection: Connection, branch: Branch) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from api.body import check_text, convert
-from bandit.changes import NO_REASON, SOMEBODY, Author
+from bandit.changes import NO_REASON, SOMEBODY, Author, check_author, is_learner
 
 Who = Annotated[
     str | None,
@@ -22,7 +22,7 @@ def author(who: str | None, why: str) -> Author:
     """Who and why.
 
     Raises:
-        InvalidInputError: one of them is empty or too long.
+        InvalidInputError: one of them is empty or too long, or it signs as the learner.
 
     >>> author("ada", "spring is over")
     Author(who='ada', why='spring is over')
@@ -30,11 +30,13 @@ def author(who: str | None, why: str) -> Author:
     signed = convert({"who": _user() if who is None else who, "why": why}, Author)
     check_text(signed.who, "who")
     check_text(signed.why, "why")
+    check_author(signed.who)
     return signed
 
 
 def _user() -> str:
     try:
-        return getpass.getuser()
+        name = getpass.getuser()
     except (OSError, KeyError, ImportError):  # a process without a name, as in some containers
         return SOMEBODY.who
+    return SOMEBODY.who if is_learner(name) else name  # an account made for the service is nobody's name

@@ -16,14 +16,26 @@ async def tallies(connection: Connection, bandit_key: str) -> bytes | None:
     return None if state is None else state.encode()
 
 
-async def save_tallies(connection: Connection, bandit_key: str, state: bytes) -> None:
-    """Keep it."""
+async def save_tallies(connection: Connection, bandit_key: str, config_version: int, state: bytes) -> None:
+    """Keep it, judged by this configuration."""
     await connection.execute(
-        """INSERT INTO share_tallies (bandit_key, state) VALUES ($1, $2)
-           ON CONFLICT (bandit_key) DO UPDATE SET state = excluded.state""",
+        """INSERT INTO share_tallies (bandit_key, config_version, state) VALUES ($1, $2, $3)
+           ON CONFLICT (bandit_key) DO UPDATE
+           SET config_version = excluded.config_version, state = excluded.state""",
         bandit_key,
+        config_version,
         state.decode(),
     )
+
+
+async def outdated(connection: Connection) -> list[str]:
+    """Bandits that have open alerts, judged by another configuration than the one in force."""
+    rows = await connection.fetch(
+        """SELECT DISTINCT b.bandit_key
+           FROM alerts JOIN bandits b USING (bandit_key) LEFT JOIN share_tallies t USING (bandit_key)
+           WHERE cleared_at IS NULL AND t.config_version IS DISTINCT FROM b.config_version"""
+    )
+    return [row["bandit_key"] for row in rows]
 
 
 async def opened(connection: Connection, bandit_key: str | None = None) -> list[Alert]:

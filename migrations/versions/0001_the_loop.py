@@ -259,11 +259,13 @@ _TABLES = (
     """,
     "CREATE UNIQUE INDEX alerts_open ON alerts (bandit_key, kind, target) WHERE cleared_at IS NULL",
     "CREATE INDEX alerts_by_bandit ON alerts (bandit_key, alert)",
-    # Of what was settled, as much as is needed to see that an action's or segment's share falls.
+    # Of what was settled, as much as is needed to see that an action's or segment's share falls, and by which
+    # configuration that was judged last.
     """
     CREATE TABLE share_tallies (
-        bandit_key  text PRIMARY KEY REFERENCES bandits,
-        state       json NOT NULL
+        bandit_key      text PRIMARY KEY REFERENCES bandits,
+        config_version  integer NOT NULL,
+        state           json NOT NULL
     )
     """,
     # What was taken out of the database and stands in files now.

@@ -56,6 +56,9 @@ def _said(cost: Estimate | None, verdict: Verdict) -> str:
     if cost is None or cost.value is None or verdict.low is None or verdict.high is None:
         return "This log cannot tell what boosts cost"
     places = places_of(verdict.low, verdict.high)
-    ends = f"[{verdict.low:+,.{places}f}, {verdict.high:+,.{places}f}], {100 * verdict.level:g} % confidence"
-    shown = "" if verdict.low > 0.0 or verdict.high < 0.0 else ", so no cost was shown"
-    return f"Boosts cost {cost.value:,.{places}f} reward per decision {ends}{shown}"
+    value, low, high = cost.value, verdict.low, verdict.high
+    what, shown = "Boosts cost", "" if low > 0.0 else ", so no cost was shown"
+    if high < 0.0:
+        what, shown, value, low, high = "Boosts cost nothing but earn", "", -value, -high, -low
+    ends = f"[{low:+,.{places}f}, {high:+,.{places}f}], {100 * verdict.level:g} % confidence"
+    return f"{what} {value:,.{places}f} reward per decision {ends}{shown}"

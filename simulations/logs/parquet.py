@@ -20,9 +20,9 @@ from simulations.logs.rows import Chunk, Logged, Problem
 #: probability per action.
 REQUIRED = ("actions", "chosen", "probability", "reward")
 OPTIONAL = ("decision_id", "decided_at", "subject", "context", "pmf", "unboosted", "seen", "logger")
-#: Of an export, from which the name of the logger is made.
-_MADE_BY = ("mode", "model_version", "config_version")
-COLUMNS = (*REQUIRED, *OPTIONAL, *_MADE_BY)
+#: Of an export: what the request brought, and from what the name of the logger is made.
+_OURS = ("requested_actions", "mode", "model_version", "config_version")
+COLUMNS = (*REQUIRED, *OPTIONAL, *_OURS)
 _HOW = "Rename it, or say which column is which: columns={'reward': 'click'}."
 
 
@@ -112,6 +112,7 @@ def _row(
     unboosted: Any,
     seen: Any,
     logger: Any,
+    requested_actions: Any,
     *made_by: Any,
 ) -> Logged | Problem:
     try:
@@ -126,6 +127,7 @@ def _row(
             subject=None if subject is None else str(subject),
             context=context,
             actions=actions,
+            from_catalogue=None if None in made_by else requested_actions is None,
             chosen=chosen,
             probability=values.number(probability),
             pmf=pmf,

@@ -29,6 +29,8 @@ class Logged(Value, frozen=True, kw_only=True):
     subject: str | None = None
     context: Features = msgspec.field(default_factory=dict)
     actions: list[Action]
+    #: Whether they came from the bandit's catalogue; False: the request brought them. None: nobody logged it.
+    from_catalogue: bool | None = None
     #: Index in `actions`.
     chosen: int
     #: Of the chosen action, in (0, 1].

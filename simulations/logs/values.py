@@ -119,6 +119,7 @@ def logged(row: int, record: Record) -> Logged:
         subject=record.subject,
         context=record.context,
         actions=record.actions,
+        from_catalogue=record.requested_actions is None,
         chosen=record.chosen,
         probability=record.probability,
         pmf=record.pmf,

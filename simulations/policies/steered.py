@@ -29,8 +29,9 @@ class Served(NamedTuple):
 class Steering:
     """A configuration as it acts in each logged round: on whom, when, and over what was offered there.
 
-    Of the actions offered there, those are left that it offers; what it offers beyond them nobody knows. What
-    a subject had been shown before is as the log says, as the context is.
+    Of the actions offered there, those are left that it offers: of a catalogue's, those that it has and
+    enables. What it offers beyond them nobody knows. What a subject had been shown before is as the log says,
+    as the context is.
 
     >>> from bandit.policy import UniformPolicy
     >>> from bandit.types import Action
@@ -49,7 +50,7 @@ class Steering:
             bandit_key="evaluated", config_version=1, config=config, salt="", archived=False,
             created_at=_SOME_DAY,
         )  # fmt: skip
-        self._disabled = {action.action_id for action in config.actions if not action.enabled}
+        self._enabled = {action.action_id: action.enabled for action in config.actions}
         schedules = [
             *(each.schedule for each in config.constraints),
             *(each.schedule for each in config.boosts),
@@ -67,7 +68,7 @@ class Steering:
             subject=row.subject,
             context=row.context,
             actions=row.actions,
-            excluded_actions=[a.action_id for a in row.actions if a.action_id in self._disabled],
+            excluded_actions=self._gone(row),
         )
         self._check_seen(row, decided_at)
         try:
@@ -78,6 +79,13 @@ class Steering:
         for position, probability in zip(made.positions, made.pmf, strict=True):
             pmf[position] = probability
         return pmf
+
+    def _gone(self, row: Logged) -> list[str]:
+        """What of a catalogue's actions it does not have or enable; whoever brings actions enables them."""
+        if row.from_catalogue is False:
+            return []
+        known = not row.from_catalogue  # a request may have brought what the catalogue does not have
+        return [a.action_id for a in row.actions if not self._enabled.get(a.action_id, known)]
 
     def _checked_time(self, row: Logged) -> datetime:
         if row.decided_at is None and self._needs_time:

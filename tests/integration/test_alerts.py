@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import httpx2
+import pytest
 import structlog
 
 from bandit import alerts, catalogue
@@ -89,6 +90,36 @@ async def test_a_killed_action_has_no_open_alert(
     await play(client, 10)
     await step_of_a_new_learner(database_url)
     assert "b" not in {one["target"] for one in (await listed(client))["open"]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mode": "apprentice"},
+        {"mode": "logging_only"},
+        {"paused": True},
+        {"killed_actions": ["b", "c"]},
+        {"alerts": {"segment_share": None, "entropy": None}},
+    ],
+)
+async def test_a_change_that_ends_what_was_watched_clears_its_alerts_without_another_decision(
+    client: httpx2.AsyncClient, database_url: str, fields: dict[str, Any]
+) -> None:
+    await collapsed(client, database_url)
+    assert (await client.patch("/v1/bandits/hero", json=fields)).status_code == 200
+    assert await step_of_a_new_learner(database_url) == 0
+    found = await listed(client)
+    assert (found["open"], len(found["past"])) == ([], 4)
+    measured = Measured((await client.get("/metrics")).text)
+    assert measured.value("segbandit_open_alerts", kind="action_share") == 0.0
+
+
+async def test_a_change_leaves_open_what_is_watched_on(client: httpx2.AsyncClient, database_url: str) -> None:
+    await collapsed(client, database_url)
+    before = (await listed(client))["open"]
+    assert (await client.patch("/v1/bandits/hero", json={"reward_wait": 7.0})).status_code == 200
+    await step_of_a_new_learner(database_url)
+    assert (await listed(client))["open"] == before
 
 
 async def test_open_alerts_are_counted_by_kind(

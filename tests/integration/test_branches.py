@@ -50,6 +50,15 @@ async def assert_everything_comes_out_the_same(database: Database) -> None:
 async def assert_the_learner_did_it(client: httpx2.AsyncClient, what: str, why: str) -> None:
     newest = (await client.get("/v1/bandits/hero/changes")).json()["changes"][0]
     assert (newest["who"], newest["what"], newest["why"]) == ("segbandit", what, why)
+    models = (await client.get("/v1/bandits/hero/models")).json()
+    live = next(branch for branch in models["branches"] if branch["state"] == "live")
+    details = newest["details"]
+    assert details["branch"] == live["branch"]
+    assert details["model_version"] in {
+        one["model_version"] for one in models["models"] if one["branch"] == live["branch"]
+    }
+    policy = (await client.get("/v1/bandits/hero")).json()["policy"]
+    assert details["policy"]["to"] == policy != details["policy"]["from"]
 
 
 def states(found: dict[str, Any]) -> list[str]:

@@ -107,10 +107,45 @@ async def test_models_that_are_promoted_and_rolled_back_are_recorded(
     back, promoted, begun, _ = await changes(client)
     assert begun["details"] == {"candidate": {"from": None, "to": candidate}}
     assert (promoted["what"], promoted["who"], promoted["config_version"]) == ("promoted", "ada", 3)
-    assert promoted["details"] == {"model_version": newest, "branch": 2}
-    assert (back["what"], back["config_version"], back["details"]) == (
-        "rolled back", 4, {"model_version": 1, "branch": 1},
-    )  # fmt: skip
+    details = promoted["details"]
+    assert (details["model_version"], details["branch"]) == (newest, 2)
+    assert details["policy"]["to"]["learning_rate"] == DULL["learning_rate"]
+    assert details["candidate"] == {"from": candidate, "to": None}
+    assert (back["what"], back["config_version"]) == ("rolled back", 4)
+    assert back["details"] == {
+        "model_version": 1, "branch": 1,
+        "policy": {"from": details["policy"]["to"], "to": details["policy"]["from"]},
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["segbandit", " SegBandit"])
+async def test_nobody_signs_as_the_learner(client: httpx2.AsyncClient, who: str) -> None:
+    await create(client)
+    target = {"action_id": "b"}
+    for call, body in ((":pause", {}), (":archive", {}), (":kill", target), (":revive", target)):
+        message = refused(
+            await client.post(f"/v1/bandits/hero{call}", json={"who": who, **body}),
+            422, "invalid_input", "who",
+        )  # fmt: skip
+        assert "that is how the learner signs" in message
+    refused(await client.patch("/v1/bandits/hero", json={"who": who}), 422, "invalid_input", "who")
+    other = {"bandit_key": "other", "actions": ACTIONS, "who": who}
+    refused(await client.post("/v1/bandits", json=other), 422, "invalid_input", "who")
+    assert len(await changes(client)) == 1
+
+
+async def test_a_candidate_that_begins_changes_or_ends_leaves_a_line_each_time(
+    client: httpx2.AsyncClient, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await play(client, 5)
+    await learn()
+    explores = {**DULL, "exploration": {"algorithm": "epsilon_greedy", "epsilon": 0.5}}
+    for policy in (DULL, explores, {"learning_rate": 0.3}, {}):
+        await patch(client, policy=policy)
+    four = (await changes(client))[:4]
+    assert all("candidate" in one["details"] for one in four)
+    assert four[0]["details"]["candidate"]["to"] is None
 
 
 async def test_changes_come_in_pages_newest_first(client: httpx2.AsyncClient) -> None:

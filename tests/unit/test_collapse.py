@@ -90,6 +90,15 @@ def test_what_no_policy_chose_does_not_count(mode: ServedMode) -> None:
     assert found(configured(), [decision({"a": 1.0, "b": 0.0, "c": 0.0}, mode)] * 200) == {}
 
 
+@pytest.mark.parametrize(
+    "fields", [{"mode": "apprentice"}, {"mode": "logging_only"}, {"paused": True}]
+)  # fmt: skip
+def test_while_no_decision_could_count_nothing_is_said(fields: dict[str, Any]) -> None:
+    tallies = counted(Tallies(), configured(), [decision({"a": 1.0, "b": 0.0, "c": 0.0})] * 150)
+    assert findings(tallies, configured(**fields)) == []
+    assert findings(counted(tallies, configured(**fields), []), configured()) != [], "it is not forgotten"
+
+
 def test_between_bound_and_clearing_an_alert_stays_as_it_is() -> None:
     config = configured([Action(action_id="a"), Action(action_id="b")])
     bound = 0.1 / 2

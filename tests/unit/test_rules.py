@@ -21,6 +21,7 @@ TARGET = "constraints[3].eligible_if"
         ("context.age in [18, 30]", {"age": 30.0}, True),
         ("context.age > -5", {"age": 0}, True),
         ("context.country in ['DE', 'AT'] && !context.member", {"country": "AT", "member": False}, True),
+        ("size(context.name) == 5", {"name": "Jörg"}, True),
         ("'new' in context.tags || size(context.tags) == 0", {"tags": ["old", "new"]}, True),
         ("context.device.os.startsWith('i')", {"device": {"os": "ios"}}, True),
         ("has(context.age) ? context.age > 3 : true", {}, True),

@@ -263,6 +263,39 @@ def test_where_no_boost_applies_there_is_nothing_unboosted(boost: Boost) -> None
     assert shaped_with(pmf, {}, boosts=[boost]) == Shaped(pmf, None)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"boosts": [Boost(name="all", multiplier=3.0)]},
+        {"boosts": [Boost(name="all", segments=["s0", "s1"], multiplier=0.7)]},
+        {
+            "boosts": [Boost(name="in vain", actions=["a0"], multiplier=3.0)],
+            "constraints": [Constraint(name="most", actions=["a0"], ceiling=0.1)],
+        },
+    ],
+)
+def test_boosts_that_move_nothing_are_none(fields: dict[str, Any]) -> None:
+    pmf = [0.1, 0.2, 0.3, 0.4]
+    found = shaped_with(pmf, {}, **fields)
+    assert found.pmf == pytest.approx(pmf)
+    assert found.unboosted is None
+
+
+def test_novelty_by_segment_gives_what_is_new_to_the_subject_its_share() -> None:
+    novelty = Novelty(share=0.5, seconds=3_600.0, by="segment")
+    key = window(3_600.0)
+    seen = Seen(actions={key: {"a0": 3}}, segments={key: {"s0": 3}})
+    assert shape([0.7, 0.1, 0.1, 0.1], seen=seen, novelty=novelty) == pytest.approx(
+        [7 / 16, 0.25, 1 / 16, 0.25]
+    )
+    loose = [*ACTIONS[:3], Action(action_id="a3")]
+    assert shape([0.7, 0.1, 0.1, 0.1], loose, seen=seen, novelty=novelty) == pytest.approx(
+        [0.5 * 0.7 / 0.9, 0.5, 0.5 * 0.1 / 0.9, 0.5 * 0.1 / 0.9]
+    ), "what belongs to no segment is new to nobody"
+    both = Seen(actions=seen.actions, segments={key: {"s0": 3, "s1": 1}})
+    assert shape([0.7, 0.1, 0.1, 0.1], seen=both, novelty=novelty) == [0.7, 0.1, 0.1, 0.1]
+
+
 def test_what_a_subject_was_not_shown_has_its_share() -> None:
     novelty = Novelty(share=0.5, seconds=3_600.0)
     seen = Seen(actions={window(3_600.0): {"a0": 3, "a2": 1}})

@@ -71,6 +71,25 @@ def test_a_boost_that_costs_nothing_is_not_said_to_cost() -> None:
     assert "no cost was shown" in report.boosts.sentence
 
 
+def test_a_boost_that_earns_says_so() -> None:
+    """The same log, with rewards turned round, so that what is boosted earns more than the rest."""
+    turned = [
+        msgspec.structs.replace(row, reward=1.0 - row.reward) for row in rows(boosted_log(1, 20_000, 8.0))
+    ]
+    report = evaluate(MemoryLog(turned, reward_range=(0.0, 1.0)), "uniform")
+    assert report.boosts is not None
+    cost = report.boosts.cost
+    assert cost is not None
+    assert cost.low is not None
+    assert cost.high is not None
+    assert cost.value is not None
+    assert cost.high < 0.0
+    assert report.boosts.sentence.startswith(
+        f"Boosts cost nothing but earn {-cost.value:.4f} reward per decision "
+        f"[{-cost.high:+.4f}, {-cost.low:+.4f}], 95 % confidence; "
+    )
+
+
 def test_what_the_log_cannot_tell_is_withheld() -> None:
     """Half of the logged probabilities are false: nothing may be said by them, of boosts neither."""
     wrong = [

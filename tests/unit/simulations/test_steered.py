@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 import pytest
 
+from bandit.catalogue import checked
 from bandit.errors import InvalidInputError
 from bandit.policy import Policy, UniformPolicy
 from bandit.steering import Boost, Cap, Constraint, Novelty, Schedule, Seen
@@ -16,6 +18,7 @@ from bandit.types import Action, BanditConfig, Features, PolicySettings
 from simulations.environments.personas import Personas
 from simulations.evaluation.evaluate import evaluate
 from simulations.logs.memory import MemoryLog
+from simulations.logs.parquet import rows_of
 from simulations.logs.rows import Logged
 from simulations.policies.named import target
 from simulations.policies.steered import Steering
@@ -86,6 +89,30 @@ def test_it_gives_the_distributions_that_the_service_draws_from_bit_by_bit(kille
     service.close()
 
 
+@pytest.mark.parametrize("fields", [{"mode": "apprentice"}, {"paused": True}, {}])
+@pytest.mark.parametrize("named", [True, False])
+def test_a_killed_baseline_gives_its_place_to_the_same_action_as_in_the_service(
+    named: bool, fields: dict[str, Any]
+) -> None:
+    """What stands under a condition cannot take its place, though it comes first."""
+    ids = [action.action_id for action in Personas().config.actions]
+    config = steered_world(
+        killed_actions=ids[:1], baseline_action=ids[0] if named else None,
+        constraints=[Constraint(name="few", actions=ids[1:2], eligible_if="context.device == 'phone'")],
+        **fields,
+    )  # fmt: skip
+    service, steering = SimulatedService(checked(config), Skewed(), salt="s"), Steering("x", config)
+    for played in play(Personas(), service, 50, seed=1):
+        made = played.decision
+        found = steering.pmf(
+            Skewed(),
+            row(actions=played.round.actions, context=made.asked.context, decided_at=made.decided_at),
+        )
+        assert [found[position] for position in made.positions] == made.pmf
+        assert not fields or made.action.action_id == ids[2]
+    service.close()
+
+
 LIMITED = steered_world(
     constraints=[
         Constraint(name="once a minute", actions=["new-arrivals"], cap=Cap(times=1, seconds=60.0)),
@@ -125,6 +152,34 @@ def test_what_is_killed_or_disabled_now_is_not_chosen() -> None:
     assert uniform(BanditConfig(actions=ACTIONS, killed_segments=["two"]), row()) == [1.0, 0.0, 0.0]
     disabled = [ACTIONS[0], msgspec.structs.replace(ACTIONS[1], enabled=False), ACTIONS[2]]
     assert uniform(BanditConfig(actions=disabled), row()) == [0.5, 0.0, 0.5]
+
+
+def test_what_the_catalogue_has_no_more_is_not_chosen() -> None:
+    config = BanditConfig(actions=[ACTIONS[0], ACTIONS[2]])
+    assert uniform(config, row(from_catalogue=True)) == [0.5, 0.0, 0.5]
+    with pytest.raises(InvalidInputError, match="expected of row 7 that it could decide, got"):
+        uniform(BanditConfig(actions=[Action(action_id="new")]), row(from_catalogue=True))
+
+
+def test_what_a_request_brought_is_its_own_affair_unless_it_is_killed() -> None:
+    disabled = [ACTIONS[0], msgspec.structs.replace(ACTIONS[1], enabled=False)]
+    config = BanditConfig(actions=disabled, killed_actions=["c"])
+    assert uniform(config, row(from_catalogue=False)) == [0.5, 0.5, 0.0]
+    assert uniform(config, row(from_catalogue=None)) == [1.0, 0.0, 0.0], "nobody logged who brought them"
+
+
+@pytest.mark.parametrize("brought", [None, [Action(action_id="x"), Action(action_id="y")]])
+def test_a_log_of_ours_says_whether_the_catalogue_offered(brought: list[Action] | None) -> None:
+    offered = brought or ACTIONS
+    columns = {
+        "actions": [msgspec.json.encode(offered).decode()], "chosen": [0], "probability": [0.5],
+        "reward": [1.0], "mode": ["online"], "model_version": [1], "config_version": [1],
+        "requested_actions": [None if brought is None else msgspec.json.encode(brought).decode()],
+    }  # fmt: skip
+    found = rows_of(pa.RecordBatch.from_pydict(columns), 1)
+    assert [one.from_catalogue for one in found.rows] == [brought is None]
+    del columns["mode"], columns["requested_actions"]
+    assert rows_of(pa.RecordBatch.from_pydict(columns), 1).rows[0].from_catalogue is None
 
 
 def test_what_the_log_did_not_offer_is_not_chosen() -> None:
