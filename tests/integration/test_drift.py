@@ -35,7 +35,7 @@ async def test_a_world_that_flips(
     listed = (await client.get("/v1/bandits/hero/models")).json()["models"]
     (told,) = [drift for model in listed for drift in model["drifts"]]
     drift = msgspec.convert(told, Drift)
-    assert 225 < drift.since < drift.seq <= 350
+    assert 200 < drift.since < drift.seq <= 350
     newest = await assert_newest_model_is_the_fold_of_its_log(connection)
     assert newest.begins_after == newest.resumes_after == drift.since
     assert "segbandit_drift_alarms_total 1.0" in (await client.get("/metrics")).text
