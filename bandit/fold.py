@@ -30,7 +30,7 @@ _FIELDS_LEARNED_ONCE = 12
 _FIELDS_PER_RELEARNED = 3
 #: What fades does so in this many steps per half-life.
 _FADES = 8
-#: Fewer events say nothing of what is expected on average. An alarm is about fifteen at least (`bandit.drift`).
+#: Fewer events say nothing of what is expected on average. An alarm is about fifteen or more.
 _FEW = 10
 
 
