@@ -198,7 +198,7 @@ class BranchFold:
             branch=self.branch.branch,
             parent=self.branch.newest_version or self.branch.beside,
             config_version=self.branch.config_version,
-            **self.lineage(),
+            **self._published_lineage(),
             sha256=hashlib.sha256(weights).hexdigest(),
             weights_sha256=vw.weights_sha256(weights, self.config.policy),
             vw_version=vw.VERSION,
@@ -226,6 +226,12 @@ class BranchFold:
             "drifts": fold.take_drifts(),
             "detector": msgspec.json.encode(fold.detector).decode(),
         }
+
+    def _published_lineage(self) -> dict[str, Any]:
+        """Folded again because its newest snapshot was refused, it finds alarms that are published already."""
+        lineage = self.lineage()
+        new = [drift for drift in lineage["drifts"] if drift.seq > self.branch.trained_through]
+        return lineage | {"drifts": new}
 
     def close(self) -> None:
         """Free the model."""

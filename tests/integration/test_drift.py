@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import httpx2
 import msgspec
 
@@ -11,7 +13,11 @@ from bandit.db.pool import Connection, Database
 from bandit.types import Drift
 from tests.conftest import Step
 from tests.integration.helpers import create, decide, reward
-from tests.integration.test_learner import TERMINAL, assert_newest_model_is_the_fold_of_its_log
+from tests.integration.test_learner import (
+    TERMINAL,
+    assert_newest_model_is_the_fold_of_its_log,
+    step_of_a_new_learner,
+)
 
 STEP = 25
 
@@ -47,6 +53,25 @@ async def test_a_world_that_flips(
     made = await decide(client)
     odds = {one["action_id"]: one["probability"] for one in made["action_probs"]}
     assert max(odds, key=odds.__getitem__) == "c"
+
+
+async def test_a_drift_that_is_folded_again_is_told_once(
+    client: httpx2.AsyncClient, database: Database, database_url: str, connection: Connection
+) -> None:
+    learn = partial(step_of_a_new_learner, database_url)
+    await create(client, **TERMINAL)
+    await live(client, learn, "b", 10)
+    await live(client, learn, "c", 4)
+    await connection.execute("UPDATE model_versions SET weights = NULL WHERE model_version BETWEEN 11 AND 13")
+    damage = "UPDATE model_versions SET weights = set_byte(weights, 40, 7) WHERE model_version = 14"
+    await connection.execute(damage)
+    await live(client, learn, "c", 2)
+    listed = (await client.get("/v1/bandits/hero/models")).json()["models"]
+    assert [model["trained_through_seq"] for model in listed[:3]] == [400, 350, 350]
+    assert [len(model["drifts"]) for model in listed[:2]] == [0, 0]
+    assert len([drift for model in listed for drift in model["drifts"]]) == 1
+    await connection.execute("UPDATE model_versions SET weights = NULL WHERE model_version = 14")
+    assert (await audit.audit_everything(database, "hero")).difference is None
 
 
 async def test_a_changed_alarm_is_found(
