@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from bandit import rewards, shares, vw, vw_arguments
+from bandit import instead, rewards, vw, vw_arguments
 from bandit.comparison import Comparison
 from bandit.db import models, training
 from bandit.db.bandits import ConfigCache
@@ -27,7 +27,7 @@ from bandit.db.training import LogEntry
 from bandit.drift import Detector
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, training_event
-from bandit.policy import FixedPolicy, Policy
+from bandit.policy import FixedPolicy
 from bandit.rehearsal import Rehearsal
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
@@ -275,21 +275,13 @@ class BranchFold:
         decision, branch = entry.decision, self.branch
         if decision.mode != "online" or decision.config_version < self._compared_since:
             return
-        policy: Policy = FixedPolicy(self.bandit.config.baseline_action)
         if branch.state == "candidate":
             if entry.seq <= branch.held_out_after:
                 return
-            policy = self.fold.policy
-        target = policy.distribution(decision.asked.context, decision.offered)
-        if branch.state == "candidate":  # it would be served as the configuration wants it
-            target = shares.shaped(
-                self.bandit.config,
-                decision.offered,
-                target,
-                decision.asked.context,
-                decision.decided_at,
-                decision.seen,
-            ).pmf
+            target = instead.served(self.fold.policy, self.bandit.config, decision)
+        else:
+            baseline = FixedPolicy(self.bandit.config.baseline_action)
+            target = baseline.distribution(decision.asked.context, decision.offered)
         weights = [t / p if p else math.inf for t, p in zip(target, decision.pmf, strict=True) if t]
         self._predicted.append(
             Prediction(

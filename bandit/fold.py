@@ -34,7 +34,7 @@ _FADES = 8
 #: Fewer events say nothing of what is expected on average. An alarm is about fifteen or more.
 _FEW = 10
 #: So many are learned, at most, when a model begins anew: with 60 fields in about a minute.
-_MOST_ANEW = 500_000
+_MOST_ANEW = 350_000
 
 
 def relearn_count(settings: PolicySettings, fields: int) -> int:
@@ -66,11 +66,11 @@ def check(settings: PolicySettings) -> None:
 
     >>> check(PolicySettings(relearn_window=100_000))
     Traceback (most recent call last):
-    bandit.errors.InvalidInputError: policy.relearn_window: expected at most 500,000 events to be learned ...
+    bandit.errors.InvalidInputError: policy.relearn_window: expected at most 350,000 events to be learned ...
     """
     anew = {
         "relearn_window": 2 * settings.relearn_window if settings.on_drift == "restart" else 0,
-        "forgetting": settings.forgetting.events if isinstance(settings.forgetting, Window) else 0,
+        "forgetting": 3 * (settings.forgetting.events // 4) if isinstance(settings.forgetting, Window) else 0,
     }
     for field, events in anew.items():
         if (learned := events * (1 + settings.relearn)) > _MOST_ANEW:

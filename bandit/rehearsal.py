@@ -10,8 +10,8 @@ from datetime import datetime
 
 import msgspec
 
+from bandit import instead, rewards
 from bandit import readiness as judging
-from bandit import rewards, shares
 from bandit.db import bandits, models, rehearsals
 from bandit.db.pool import Connection, Database
 from bandit.db.rehearsals import Rehearsed
@@ -56,9 +56,7 @@ class Rehearsal:
         decision = entry.decision
         if decision.mode != "apprentice" or decision.config_version < self._since_config:
             return
-        context, offered = decision.asked.context, decision.offered
-        wanted = policy.distribution(context, offered)
-        pmf = shares.shaped(config, offered, wanted, context, decision.decided_at, decision.seen).pmf
+        pmf = instead.served(policy, config, decision)
         agreement = min(pmf[decision.chosen], 1.0)
         others = [each for index, each in enumerate(pmf) if index != decision.chosen]
         self._noted.append(
