@@ -7,6 +7,7 @@ click settles at once would else count before what waits in vain.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from bandit import rewards, shares, vw, vw_arguments
+from bandit import instead, rewards, vw, vw_arguments
 from bandit.comparison import Comparison
 from bandit.db import models, training
 from bandit.db.bandits import ConfigCache
@@ -26,9 +27,30 @@ from bandit.db.training import LogEntry
 from bandit.drift import Detector
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, training_event
-from bandit.policy import FixedPolicy, Policy
+from bandit.policy import FixedPolicy
 from bandit.rehearsal import Rehearsal
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
+
+#: How long learning keeps others in the same process waiting before it gives them a turn.
+_TURN_SECONDS = 0.01
+
+
+class _Pauses:
+    """While it is learned: others have their turn, and the server hears of us, or it would give us up."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._paused = self._said = time.monotonic()
+
+    async def pause(self) -> None:
+        """If it is time."""
+        if time.monotonic() < self._paused + _TURN_SECONDS:
+            return
+        await asyncio.sleep(0)
+        if time.monotonic() > self._said + SIGN_OF_LIFE_SECONDS:
+            await self._connection.execute("SELECT 1")
+            self._said = time.monotonic()
+        self._paused = time.monotonic()
 
 
 class BranchFold:
@@ -83,7 +105,14 @@ class BranchFold:
 
     @classmethod
     async def resume(
-        cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch, model: ModelVersion
+        cls,
+        connection: Connection,
+        configs: ConfigCache,
+        bandit: Bandit,
+        branch: Branch,
+        model: ModelVersion,
+        *,
+        chunk: int = 1_000,
     ) -> BranchFold:
         """Go on from this version of the branch.
 
@@ -93,24 +122,32 @@ class BranchFold:
         """
         config = await _config(connection, configs, bandit.bandit_key, branch.config_version)
         loaded = vw.Model.from_bytes(await models.weights(connection, model), model.sha256, config.policy)
-        seq = model.trained_through_seq
-        past: list[TrainingEvent | None] = []
-        async for chunk in training.log(connection, configs, branch, model.resumes_after, seq):
-            past += [_event(entry, branch, config) for entry in chunk]
         detector = msgspec.json.decode(model.detector, type=Detector)
-        fold = Fold.resume(
-            config.policy, bandit.salt, loaded, seq, model.learned, past, model.begins_after, detector
-        )
+        seq = model.trained_through_seq
+        fold = Fold(config.policy, bandit.salt, loaded, seq, model.learned, model.begins_after, detector)
+        pauses = _Pauses(connection)
+        async for entries in training.log(connection, configs, branch, model.resumes_after, seq, chunk):
+            for entry in entries:
+                fold.recall(_event(entry, branch, config))
+                await pauses.pause()
+        fold.check_recalled()
         return cls(bandit, branch, config, fold)
 
     @classmethod
     async def nearest(
-        cls, connection: Connection, configs: ConfigCache, bandit: Bandit, branch: Branch, upto: int
+        cls,
+        connection: Connection,
+        configs: ConfigCache,
+        bandit: Bandit,
+        branch: Branch,
+        upto: int,
+        *,
+        chunk: int = 1_000,
     ) -> BranchFold:
         """Go on from the last version of the branch, up to this one, that can be loaded, else begin."""
         while (model := await models.nearest_kept(connection, branch, upto)) is not None:
             try:
-                return await cls.resume(connection, configs, bandit, branch, model)
+                return await cls.resume(connection, configs, bandit, branch, model, chunk=chunk)
             except ModelRefusedError:
                 upto = model.model_version - 1
         return await cls.begin(connection, configs, bandit, branch)
@@ -120,7 +157,7 @@ class BranchFold:
         held = self.branch
         if (held.state, held.newest_version, held.replaced) != (
             branch.state, branch.newest_version, branch.replaced
-        ) or (branch.state == "candidate" and config.policy != self.config.policy):  # fmt: skip
+        ) or config.policy != self.config.policy:  # fmt: skip
             return False
         self.branch, self.config = branch, config
         return True
@@ -159,22 +196,18 @@ class BranchFold:
         )
 
     async def learn(self, connection: Connection, entries: Sequence[LogEntry]) -> None:
-        """Learn the next entries of the log; the server hears of us meanwhile, or it would give us up."""
-        said = time.monotonic()
+        """Learn the next entries of the log."""
+        pauses = _Pauses(connection)
         for entry in entries:
             if self._compares:
                 self._predict(entry)
             if self._rehearsal is not None:
                 self._rehearsal.note(self.fold.policy, self.bandit.config, self.config.reward, entry)
             event = _event(entry, self.branch, self.config)
-            if event is None:
-                self.fold.pass_over(entry.seq)
-                self.passed_over += 1
-            else:
-                self.fold.learn(event)
-            if time.monotonic() > said + SIGN_OF_LIFE_SECONDS:
-                await connection.execute("SELECT 1")
-                said = time.monotonic()
+            self.passed_over += event is None
+            for _ in self.fold.steps(entry.seq, event):
+                await pauses.pause()
+            await pauses.pause()
 
     async def advance(
         self, connection: Connection, configs: ConfigCache, through: int, *, chunk: int = 1_000
@@ -198,7 +231,7 @@ class BranchFold:
             branch=self.branch.branch,
             parent=self.branch.newest_version or self.branch.beside,
             config_version=self.branch.config_version,
-            **self.lineage(),
+            **self._published_lineage(),
             sha256=hashlib.sha256(weights).hexdigest(),
             weights_sha256=vw.weights_sha256(weights, self.config.policy),
             vw_version=vw.VERSION,
@@ -227,6 +260,12 @@ class BranchFold:
             "detector": msgspec.json.encode(fold.detector).decode(),
         }
 
+    def _published_lineage(self) -> dict[str, Any]:
+        """Folded again after its newest snapshot was refused, it finds alarms that are published already."""
+        lineage = self.lineage()
+        new = [drift for drift in lineage["drifts"] if drift.seq > self.branch.trained_through]
+        return lineage | {"drifts": new}
+
     def close(self) -> None:
         """Free the model."""
         self.fold.close()
@@ -236,21 +275,13 @@ class BranchFold:
         decision, branch = entry.decision, self.branch
         if decision.mode != "online" or decision.config_version < self._compared_since:
             return
-        policy: Policy = FixedPolicy(self.bandit.config.baseline_action)
         if branch.state == "candidate":
             if entry.seq <= branch.held_out_after:
                 return
-            policy = self.fold.policy
-        target = policy.distribution(decision.asked.context, decision.offered)
-        if branch.state == "candidate":  # it would be served as the configuration wants it
-            target = shares.shaped(
-                self.bandit.config,
-                decision.offered,
-                target,
-                decision.asked.context,
-                decision.decided_at,
-                decision.seen,
-            ).pmf
+            target = instead.served(self.fold.policy, self.bandit.config, decision)
+        else:
+            baseline = FixedPolicy(self.bandit.config.baseline_action)
+            target = baseline.distribution(decision.asked.context, decision.offered)
         weights = [t / p if p else math.inf for t, p in zip(target, decision.pmf, strict=True) if t]
         self._predicted.append(
             Prediction(
@@ -293,6 +324,6 @@ async def refolded(
         ArchivedError: what it needs of the log was archived.
     """
     branch = next(b for b in await models.branches(connection, bandit.bandit_key) if b.branch == model.branch)
-    taken = await BranchFold.nearest(connection, configs, bandit, branch, model.model_version)
+    taken = await BranchFold.nearest(connection, configs, bandit, branch, model.model_version, chunk=chunk)
     await taken.advance(connection, configs, model.trained_through_seq, chunk=chunk)
     return taken

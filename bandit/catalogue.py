@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from bandit import branches as branching
-from bandit import consistency, features, versions, vw
+from bandit import consistency, features, fold, versions, vw
 from bandit.changes import Author, Change, What, difference
 from bandit.comparison import Interval
 from bandit.db import audit_log, bandits, models
@@ -351,6 +351,7 @@ def checked(config: BanditConfig) -> BanditConfig:
             target="default_reward",
         )
     vw.check(config.policy)
+    fold.check(config.policy)
     config = msgspec.structs.replace(config, baseline_action=baseline or enabled[0])
     consistency.check(config)
     return config

@@ -8,12 +8,13 @@ fold resumes from a snapshot and the events that it keeps at hand (`held`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from statistics import fmean
 from typing import NamedTuple
 
 from bandit import drift, exploration, features, rewards, sampling
 from bandit.drift import Detector, Fall, Level
+from bandit.errors import InvalidInputError
 from bandit.policy import VwPolicy
 from bandit.types import (
     Decision,
@@ -30,8 +31,10 @@ _FIELDS_LEARNED_ONCE = 12
 _FIELDS_PER_RELEARNED = 3
 #: What fades does so in this many steps per half-life.
 _FADES = 8
-#: Fewer events say nothing of what is expected on average.
-_FEW = 20
+#: Fewer events say nothing of what is expected on average. An alarm is about fifteen or more.
+_FEW = 10
+#: So many are learned, at most, when a model begins anew: with 60 fields in about a minute.
+_MOST_ANEW = 350_000
 
 
 def relearn_count(settings: PolicySettings, fields: int) -> int:
@@ -53,6 +56,30 @@ def held(settings: PolicySettings) -> int:
     watched = 2 * settings.relearn_window if _watches(settings) else 0
     forgotten = settings.forgetting.events if isinstance(settings.forgetting, Window) else 0
     return max(relearned, watched, forgotten)
+
+
+def check(settings: PolicySettings) -> None:
+    """Refuse settings under which a model would take minutes to begin anew.
+
+    Raises:
+        InvalidInputError: naming the field.
+
+    >>> check(PolicySettings(relearn_window=100_000))
+    Traceback (most recent call last):
+    bandit.errors.InvalidInputError: policy.relearn_window: expected at most 350,000 events to be learned ...
+    """
+    anew = {
+        "relearn_window": 2 * settings.relearn_window if settings.on_drift == "restart" else 0,
+        "forgetting": 3 * (settings.forgetting.events // 4) if isinstance(settings.forgetting, Window) else 0,
+    }
+    for field, events in anew.items():
+        if (learned := events * (1 + settings.relearn)) > _MOST_ANEW:
+            raise InvalidInputError(
+                f"policy.{field}: expected at most {_MOST_ANEW:,} events to be learned when the model begins "
+                f"anew, got {events:,} with {settings.relearn} relearned for each, {learned:,}; lower it or "
+                "policy.relearn.",
+                target=f"policy.{field}",
+            )
 
 
 def _watches(settings: PolicySettings) -> bool:
@@ -84,6 +111,8 @@ class _Lesson(NamedTuple):
 
 class Fold:
     """A model and how far in the training log it has come.
+
+    An event after which the model begins anew takes as long as thousands; `steps` are short ones.
 
     >>> from bandit.types import Action
     >>> fold = Fold.start(PolicySettings(), "salt")
@@ -133,11 +162,20 @@ class Fold:
         None stands for an event that was passed over; `learned` counts what was learned and relearned.
         """
         fold = cls(settings, salt, model, seq, learned, begins_after, detector or Detector())
-        fold._past.extend(None if event is None else fold._lesson(event) for event in past)
-        expected = seq - fold.resumes_after
-        if len(fold._past) != expected:
-            raise ValueError(f"expected the {expected} events up to seq {seq}, got {len(fold._past)}")
+        for event in past:
+            fold.recall(event)
+        fold.check_recalled()
         return fold
+
+    def recall(self, event: TrainingEvent | None) -> None:
+        """Take one of the `past` of `resume`; the first is the oldest."""
+        self._past.append(None if event is None else self._lesson(event))
+
+    def check_recalled(self) -> None:
+        """Refuse to go on without all of the past that is needed."""
+        expected = self.seq - self.resumes_after
+        if len(self._past) != expected:
+            raise ValueError(f"expected the {expected} events up to seq {self.seq}, got {len(self._past)}")
 
     @property
     def resumes_after(self) -> int:
@@ -146,11 +184,25 @@ class Fold:
 
     def learn(self, event: TrainingEvent) -> None:
         """Learn the next event of the log, then relearn some past ones."""
-        self._advance(event.seq, self._lesson(event))
+        for _ in self.steps(event.seq, event):
+            pass
 
     def pass_over(self, seq: int) -> None:
         """Leave out the next event of the log."""
-        self._advance(seq, None)
+        for _ in self.steps(seq, None):
+            pass
+
+    def steps(self, seq: int, event: TrainingEvent | None) -> Iterator[None]:
+        """Learn the next event, or leave it out, in steps of one event each; all of them must be taken."""
+        if seq != self.seq + 1:
+            raise ValueError(f"expected event {self.seq + 1} of the training log, got {seq}")
+        fall = self._follow(None if event is None else self._lesson(event))
+        if fall is not None:
+            yield from self._look_into(fall)
+        if isinstance(self.settings.forgetting, Window):
+            quarter = self.settings.forgetting.events // 4
+            if seq % quarter == 0 and seq - self.begins_after > 3 * quarter:
+                yield from self._restart(3 * quarter)
 
     def take_drifts(self) -> list[Drift]:
         """The alarms since it was started or resumed, or since they were taken last."""
@@ -165,26 +217,21 @@ class Fold:
         """Free the model."""
         self.policy.model.close()
 
-    def _advance(self, seq: int, lesson: _Lesson | None) -> None:
-        if seq != self.seq + 1:
-            raise ValueError(f"expected event {self.seq + 1} of the training log, got {seq}")
-        fall = self._follow(lesson)
-        if fall is not None and (found := self._drift(fall)) is not None:
-            self._drifts.append(found)
-            if self.settings.on_drift == "restart":
-                self._restart(fall.events)
-            else:
-                self.detector = Detector()
-        if isinstance(self.settings.forgetting, Window):
-            quarter = self.settings.forgetting.events // 4
-            if seq % quarter == 0 and seq - self.begins_after > 3 * quarter:
-                self._restart(3 * quarter)
+    def _look_into(self, fall: Fall) -> Iterator[None]:
+        found = yield from self._drift(fall)
+        if found is None:
+            return
+        self._drifts.append(found)
+        if self.settings.on_drift == "restart":
+            yield from self._restart(fall.events)
+        else:
+            self.detector = Detector()
 
-    def _drift(self, fall: Fall) -> Drift | None:
+    def _drift(self, fall: Fall) -> Generator[None, None, Drift | None]:
         """Compares what is at hand of before the fall, else what was usual then, with what is of after it."""
         past = list(self._past)
-        after = self._level(past[-fall.events :])
-        before = self._level(past[: -fall.events]) or fall.usual
+        after = yield from self._level(past[-fall.events :])
+        before = (yield from self._level(past[: -fall.events])) or fall.usual
         if after is None or not drift.unexpected(fall, before, after):
             return None
         return Drift(
@@ -196,16 +243,17 @@ class Fold:
             expected_after=after.expected,
         )
 
-    def _level(self, lessons: list[_Lesson | None]) -> Level | None:
+    def _level(self, lessons: list[_Lesson | None]) -> Generator[None, None, Level | None]:
         learned = [one for one in lessons if one is not None]
         if len(learned) < _FEW:
             return None
-        return Level(
-            fmean(one.scaled_reward for one in learned),
-            fmean(self.policy.model.expected(one.labelled) for one in learned),
-        )
+        expected = []
+        for one in learned:
+            expected.append(self.policy.model.expected(one.labelled))
+            yield
+        return Level(fmean(one.scaled_reward for one in learned), fmean(expected))
 
-    def _restart(self, events: int) -> None:
+    def _restart(self, events: int) -> Iterator[None]:
         """Become the fold over the last so many events alone, as far as they are at hand."""
         past = list(self._past)[-events:]
         self._past.clear()
@@ -215,6 +263,7 @@ class Fold:
         self.begins_after = self.seq = self.seq - len(past)
         for lesson in past:
             self._follow(lesson)
+            yield
 
     def _follow(self, lesson: _Lesson | None) -> Fall | None:
         """Take the next event; what its reward shows."""

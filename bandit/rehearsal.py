@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from bandit import exposures, rewards, shares
+from bandit import exposures, instead, rewards
 from bandit import readiness as judging
 from bandit.db import bandits, models, rehearsals
 from bandit.db.pool import Connection, Database
@@ -57,9 +57,7 @@ class Rehearsal:
         decision = entry.decision
         if decision.mode != "apprentice" or decision.config_version < self._since_config:
             return
-        context, offered = decision.asked.context, decision.offered
-        wanted = policy.distribution(context, offered)
-        pmf = shares.shaped(config, offered, wanted, context, decision.decided_at, decision.seen).pmf
+        pmf = instead.served(policy, config, decision)
         agreement = min(pmf[decision.chosen], 1.0)
         others = [each for index, each in enumerate(pmf) if index != decision.chosen]
         self._noted.append(

@@ -55,6 +55,19 @@ async def state(connection: Connection) -> tuple[int, Rehearsals]:
     return msgspec.json.decode(kept, type=tuple[int, Rehearsals])
 
 
+async def test_what_is_rehearsed_is_the_exploration_in_force(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **APPRENTICE)
+    await play(client, 20)
+    await learn()
+    await patch(client, policy={"exploration": {"algorithm": "epsilon_greedy", "epsilon": 1.0}})
+    await play(client, 1)
+    await learn()
+    noted = await connection.fetch("SELECT agreement FROM rehearsals ORDER BY due_at DESC LIMIT 1")
+    assert noted[0]["agreement"] == pytest.approx(1 / 3)
+
+
 async def test_each_decision_is_predicted_by_the_model_that_had_not_learned_it(
     client: httpx2.AsyncClient, connection: Connection, learn: Step
 ) -> None:

@@ -357,7 +357,12 @@ async def test_many_bandits_each_keep_what_they_need(
 ) -> None:
     keys = [f"b-{i}" for i in range(12)]
     for i, key in enumerate(keys):
-        await create(client, bandit_key=key, policy={"relearn": 4, "relearn_window": 1 + i}, reward_wait=0)
+        await create(
+            client,
+            bandit_key=key,
+            policy={"relearn": 4, "relearn_window": 1 + i, "on_drift": "ignore"},
+            reward_wait=0,
+        )
         await happen(database, connection, DAY, 8, bandit_key=key, start=10 * i)
     await learn()
     (part,) = [part for part in await archived(connection, tmp_path) if part.decisions]

@@ -136,6 +136,21 @@ def test_after_an_alarm_the_model_is_the_fold_since_the_fall() -> None:
     anew.close()
 
 
+def test_a_sudden_fall_is_no_less_a_drift() -> None:
+    """What always paid never pays any more: fewer than twenty events prove it."""
+    fold = Fold.start(PolicySettings(), "salt")
+    for seq in range(1, 281):
+        event = TrainingEvent(
+            seq=seq, context={"x": 0.5}, actions=ACTIONS, chosen=0, probability=0.98,
+            scaled_reward=float(seq <= 250),
+        )  # fmt: skip
+        fold.learn(event)
+    (drift,) = fold.take_drifts()
+    assert drift.since == 250
+    assert drift.seq < 270
+    fold.close()
+
+
 def test_a_signal_alone_changes_nothing_of_what_is_learned() -> None:
     log = flipping(400, flip=250)
     found = []
