@@ -81,8 +81,11 @@ def eligible(
     asked: DecisionInput,
     decided_at: datetime,
     seen: Seen | None,
+    situation: Situation | None = None,
 ) -> list[int]:
     """Positions of the actions that may be chosen for this context now, in their order.
+
+    `situation`: that context and moment, for others to ask after this.
 
     Schedules and conditions are kept whatever comes: where they leave nothing, it is the baseline. Where caps
     and repetition limits leave nothing of what passed those, it is the baseline too, and where that did not
@@ -101,7 +104,7 @@ def eligible(
     if not config.constraints:
         return positions
     hard, soft = _scopes(config)
-    situation = Situation(config.time_zone, asked.context, decided_at)
+    situation = situation or Situation(config.time_zone, asked.context, decided_at)
     fitting = _untimely(hard, situation).left(actions, positions)
     if not fitting:
         return _baseline(config, actions, positions) or _nothing_left()
