@@ -47,7 +47,7 @@ async def process(settings: Settings) -> AsyncIterator[Process]:
         with suppress(TimeoutError):  # the database may be away; until it is back nothing can be served
             async with asyncio.timeout(_LISTEN_SECONDS):
                 await servings.listening.wait()
-        yield Process(database, LimitedDecider(database), Feedback(database), servings, settings)
+        yield Process(database, LimitedDecider(database, servings), Feedback(database), servings, settings)
     finally:
         refreshing.cancel()
         try:

@@ -49,10 +49,17 @@ class Servings:
             NotFoundError: no such bandit.
             UnavailableError: it is not loaded yet, and the database is away.
         """
-        loaded = self._servings.get(bandit_key)
+        loaded = self.loaded(bandit_key)
         if loaded is None:
             loaded = await self._load(bandit_key)
-        self._used[bandit_key] = time.monotonic()
+            self._used[bandit_key] = time.monotonic()
+        return loaded
+
+    def loaded(self, bandit_key: str) -> Serving | None:
+        """The same, where it is loaded."""
+        loaded = self._servings.get(bandit_key)
+        if loaded is not None:
+            self._used[bandit_key] = time.monotonic()
         return loaded
 
     async def refresh(self, bandit_keys: Iterable[str] | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -33,8 +34,10 @@ class Limits:
     def __init__(self, config: BanditConfig) -> None:
         self._exploration = config.exploration_floor
         self._newcomers = config.newcomers
-        self._added = {a.action_id: a.added_at for a in config.actions if a.added_at is not None}
-        self._newest = max(self._added.values(), default=None)
+        added = sorted((a.added_at, a.action_id) for a in config.actions if a.added_at is not None)
+        #: When actions came to the catalogue, and which, in this order.
+        self._arrivals = [added_at for added_at, _ in added]
+        self._arrived = [action_id for _, action_id in added]
         self._floors: dict[str, float] = {}
         self._ceilings: dict[str, float] = {}
         self._segment_floors: dict[str, float] = {}
@@ -71,13 +74,24 @@ class Limits:
             ],
         )
 
-    def possible(self, actions: Sequence[Action], decided_at: datetime) -> Bounds | None:
+    def aged(self, decided_at: datetime) -> int:
+        """How many of those that came to the catalogue later are no newcomers any more; they age in order."""
+        if not self._arrivals:
+            return 0
+        return bisect_right(self._arrivals, decided_at - timedelta(seconds=self._newcomers.seconds))
+
+    def asks(self, aged: int) -> bool:
+        """Whether there is anything but the exploration's floor, once so many are no newcomers any more."""
+        return self.given or aged < len(self._arrivals)
+
+    def possible(self, actions: Sequence[Action], aged: int) -> Bounds | None:
         """What can be had of it over these actions, with newcomers; None: the exploration's floor alone.
 
         What cannot hold together gives way: floors to ceilings, ceilings that leave no room for 1 by the same
         factor, then floors that sum to more. Newcomers get of their share what room is left.
         """
-        new = self._new(actions, decided_at) if self._newest is not None else []
+        recent = set(self._arrived[aged:])
+        new = [i for i, action in enumerate(actions) if action.action_id in recent] if recent else []
         if not self.given and not new:
             return None
         bounds = reconciled(self.asked(actions, self._exploration))
@@ -85,14 +99,6 @@ class Limits:
             return bounds
         share = min(self._newcomers.share / len(new), 1.0 / len(actions))
         return _with_newcomers(bounds, new, share)
-
-    def _new(self, actions: Sequence[Action], decided_at: datetime) -> list[int]:
-        """Positions of the actions that came to the catalogue lately."""
-        since = decided_at - timedelta(seconds=self._newcomers.seconds)
-        if self._newest is None or self._newest <= since:
-            return []
-        recent = {action_id for action_id, added_at in self._added.items() if added_at > since}
-        return [i for i, action in enumerate(actions) if action.action_id in recent]
 
 
 def reconciled(bounds: Bounds) -> Bounds:
@@ -165,6 +171,8 @@ def _with_newcomers(bounds: Bounds, new: Sequence[int], share: float) -> Bounds:
 
 def _sum(alone: Sequence[float], totals: Sequence[float], groups: Sequence[Group]) -> float:
     """Of the groups' totals, and of what stands outside them."""
+    if not groups:
+        return math.fsum(alone)
     inside = {i for group in groups for i in group.members}
     return math.fsum([*totals, *(value for i, value in enumerate(alone) if i not in inside)])
 

@@ -97,8 +97,11 @@ def eligible(
     asked: DecisionInput,
     decided_at: datetime,
     seen: Seen | None,
+    situation: Situation | None = None,
 ) -> list[int]:
     """Positions of the actions that may be chosen for this context now, in their order.
+
+    `situation`: that context and moment, for others to ask after this.
 
     Schedules and conditions are kept whatever comes: where they leave nothing, it is the baseline. Where caps
     and repetition limits leave nothing of what passed those, it is the baseline too, and where that did not
@@ -117,7 +120,7 @@ def eligible(
     if not config.constraints:
         return positions
     hard, soft = _scopes(config)
-    situation = Situation(config.time_zone, asked.context, decided_at)
+    situation = situation or Situation(config.time_zone, asked.context, decided_at)
     untimely = [s for s in hard if not situation.fits(s.constraint.schedule, s.constraint.eligible_if)]
     fitting = _barring(untimely).left(actions, positions)
     if not fitting:

@@ -24,6 +24,7 @@ from bandit.policy import BaselinePolicy, Policy
 from bandit.recording import Recorder, in_batch
 from bandit.serving import Serving
 from bandit.shares import Shaped
+from bandit.situation import Situation
 from bandit.steering import Exposure, Seen
 from bandit.types import Action, Bandit, BanditConfig, Decision, DecisionInput, LoggedChoice, ServedMode
 
@@ -81,9 +82,11 @@ def choose(
         pmf = _logged(asked.logged_choice, offered)
         chosen = pmf.index(asked.logged_choice.probability)
     else:
-        positions = constraints.eligible(config, everything, asked, decided_at, seen)
+        asks = config.constraints or config.boosts
+        situation = Situation(config.time_zone, asked.context, decided_at) if asks else None
+        positions = constraints.eligible(config, everything, asked, decided_at, seen, situation)
         offered = _at(everything, positions)
-        found = _shaped(serving, asked, offered, decided_at, seen) if mode == "online" else None
+        found = _shaped(serving, asked, offered, decided_at, seen, situation) if mode == "online" else None
         if found is not None:
             pmf, unboosted = found
         else:
@@ -129,14 +132,19 @@ def _at(everything: list[Action], positions: list[int]) -> list[Action]:
 
 
 def _shaped(
-    serving: Served, asked: DecisionInput, offered: Sequence[Action], decided_at: datetime, seen: Seen | None
+    serving: Served,
+    asked: DecisionInput,
+    offered: Sequence[Action],
+    decided_at: datetime,
+    seen: Seen | None,
+    situation: Situation | None,
 ) -> Shaped | None:
     """What the policy's distribution becomes; None: there is no model that works."""
     try:
         if serving.policy is None:
             raise ModelRefusedError("expected a model, got none that could be loaded.")
         pmf = serving.policy.distribution(asked.context, offered)
-        return shares.shaped(serving.bandit.config, offered, pmf, asked.context, decided_at, seen)
+        return shares.shaped(serving.bandit.config, offered, pmf, asked.context, decided_at, seen, situation)
     except Exception as error:  # a failed model, however it fails, never fails a decision
         _log.error(
             "model failed, baseline served", bandit_key=serving.bandit.bandit_key,

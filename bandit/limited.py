@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from typing import NamedTuple, Protocol, TypeAlias
 
 from bandit import decide, exposures, metrics
 from bandit.db import exposures as shown
@@ -25,15 +27,29 @@ from bandit.serving import Serving
 from bandit.steering import Exposure
 from bandit.types import Decision, DecisionInput
 
-#: The most decisions that one commit carries: the server has room for so many locks of each process.
+#: The most decisions that one commit carries.
 _GROUP = 200
-#: Gives the bandit to serve, which is valid until the event loop comes round.
-Current: TypeAlias = Callable[[], Awaitable[Serving]]
 _Result: TypeAlias = Decision | Exception
 
 
+class Servings(Protocol):
+    """The bandits of this process; what it gives is valid until the event loop comes round."""
+
+    async def get(self, bandit_key: str) -> Serving:
+        """The bandit to serve, which is loaded where it is not; that takes a connection, and a while.
+
+        Raises:
+            NotFoundError: no such bandit.
+            UnavailableError: it is not loaded yet, and the database is away.
+        """
+        ...
+
+    def loaded(self, bandit_key: str) -> Serving | None:
+        """The bandit to serve; None: it is not loaded."""
+        ...
+
+
 class _Asked(NamedTuple):
-    current: Current
     bandit_key: str
     asked: DecisionInput
 
@@ -57,6 +73,13 @@ class _UsedBeforeError(Exception):
         self.results = results
 
 
+class _UnloadedError(Exception):
+    """The bandit was unloaded meanwhile.
+
+    Who holds a connection must not wait for another to load it with: if all did that, none would get one.
+    """
+
+
 class LimitedDecider:
     """Decides for any bandit; where limits on what a subject is shown concern a request, they hold exactly.
 
@@ -64,14 +87,15 @@ class LimitedDecider:
     subject was shown; it counts from then on or, if it is deferred, from its activation on.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, servings: Servings) -> None:
         self._database = database
+        self._servings = servings
         self._ordinary = Decider(database)
         self._recorder = Recorder()
         self._groups = Groups(database, self._commit, most=_GROUP)
 
-    async def decide(self, current: Current, asked: DecisionInput) -> Decision:
-        """One decision, committed; it may take a while, so `current` is asked again for the bandit to serve.
+    async def decide(self, bandit_key: str, asked: DecisionInput) -> Decision:
+        """One decision, committed.
 
         Raises:
             NotFoundError: no such bandit.
@@ -79,25 +103,29 @@ class LimitedDecider:
             ConflictError: the id was used for something else, or the bandit is archived.
             UnavailableError: it could not be committed.
         """
-        serving = await current()
-        if not _limited(serving, asked):
-            return await self._ordinary.decide(serving, asked)
-        answered: Answered = asyncio.get_running_loop().create_future()
-        self._groups.add(_Asked(current, serving.bandit.bandit_key, asked), answered)
-        answer = await answered
-        if isinstance(answer, SegbanditError):
-            raise answer
-        return answer
+        while True:
+            serving = await self._servings.get(bandit_key)
+            if not _limited(serving, asked):
+                return await self._ordinary.decide(serving, asked)
+            answered: Answered = asyncio.get_running_loop().create_future()
+            self._groups.add(_Asked(bandit_key, asked), answered)
+            with suppress(_UnloadedError):
+                answer = await answered
+                if isinstance(answer, SegbanditError):
+                    raise answer
+                return answer
 
-    async def decide_many(self, current: Current, asked: Sequence[DecisionInput]) -> list[Decision]:
+    async def decide_many(self, bandit_key: str, asked: Sequence[DecisionInput]) -> list[Decision]:
         """Several decisions in one commit: all of them or, on any error, none. Errors as for `decide`."""
-        serving = await current()
-        if not any(_limited(serving, one) for one in asked):
-            return await self._ordinary.decide_many(current, asked)
-        group = [_Asked(current, serving.bandit.bandit_key, one) for one in asked]
-        async with self._database.connection() as connection:
-            results = await self._commit(connection, group, all_or_none=True)
-        return [result for result in results if isinstance(result, Decision)]
+        group = [_Asked(bandit_key, one) for one in asked]
+        while True:
+            serving = await self._servings.get(bandit_key)
+            if not any(_limited(serving, one) for one in asked):
+                return await self._ordinary.decide_many(partial(self._servings.get, bandit_key), asked)
+            with suppress(_UnloadedError):
+                async with self._database.connection() as connection:
+                    results = await self._commit(connection, group, all_or_none=True)
+                return [result for result in results if isinstance(result, Decision)]
 
     async def find(self, decision_id: str) -> Decision:
         """A logged decision.
@@ -161,8 +189,11 @@ class LimitedDecider:
         earlier = named.get(one.asked.decision_id or "")
         if earlier is not None:
             return repeated(one.bandit_key, one.asked, earlier)
+        serving = self._servings.loaded(one.bandit_key)
+        if serving is None:
+            return _UnloadedError()
         try:
-            return _made(await one.current(), one, before, now)
+            return _made(serving, one, before, now)
         except SegbanditError as error:
             return await self._recorder.made_before(connection, one.bandit_key, one.asked, error)
         except Exception as error:  # whatever it is, its caller must hear of it, and the others go on

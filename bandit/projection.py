@@ -8,8 +8,9 @@ out again (the way in which CSS flexible boxes get their lengths, css-flexbox-1,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from operator import le
+from collections.abc import Iterable, Sequence
+from itertools import compress
+from operator import gt, le, lt, not_, sub
 
 from bandit.bounds import Bounds, Group
 
@@ -45,7 +46,7 @@ def projected(pmf: list[float], bounds: Bounds) -> list[float]:
     """
     floors, ceilings, groups = bounds
     found = pmf
-    if not (all(map(le, floors, pmf)) and all(map(le, pmf, ceilings))):
+    if not _within(pmf, floors, ceilings):
         found = _leveled(pmf, floors, ceilings, 1.0)
     free, rest = list(range(len(pmf))), 1.0
     while fixed := _broken(found, groups):
@@ -63,7 +64,7 @@ def _broken(pmf: Sequence[float], groups: Sequence[Group]) -> list[tuple[Group, 
     """The segments on that side of their bounds which is broken more, and the bound of each."""
     low, high, lacking, excess = [], [], 0.0, 0.0
     for group in groups:
-        total = math.fsum(pmf[i] for i in group.members)
+        total = math.fsum([pmf[i] for i in group.members])
         if total < group.floor - _NEAR:
             low.append((group, group.floor))
             lacking += group.floor - total
@@ -83,31 +84,38 @@ def _level(
         [bounds.ceilings[i] for i in members],
         total,
     )
-    for i, share in zip(members, shares, strict=True):
-        found[i] = share
+    _put(found, members, shares)
 
 
 def _leveled(
     weights: Sequence[float], floors: Sequence[float], ceilings: Sequence[float], total: float
 ) -> list[float]:
     """clip(c * weight, floor, ceiling), with the c by which they sum to `total`."""
-    weights = [max(weight, _TINY) for weight in weights]
-    found = [0.0] * len(weights)
-    free = list(range(len(weights)))
-    rest = total
-    while free:
-        scale = rest / math.fsum([weights[i] for i in free])
-        low = [i for i in free if scale * weights[i] < floors[i]]
-        high = [i for i in free if scale * weights[i] > ceilings[i]]
-        if not low and not high:
+    weights = [weight if weight > _TINY else _TINY for weight in weights]
+    found, places = [0.0] * len(weights), list(range(len(weights)))
+    while places:
+        scale = total / math.fsum(weights)
+        scaled = [scale * weight for weight in weights]
+        low, high = list(map(lt, scaled, floors)), list(map(gt, scaled, ceilings))
+        if not (any(low) or any(high)):
+            _put(found, places, scaled)
             break
-        lacking = math.fsum([floors[i] - scale * weights[i] for i in low])
-        excess = math.fsum([scale * weights[i] - ceilings[i] for i in high])
-        fixed, bounds = (low, floors) if lacking >= excess else (high, ceilings)
-        for i in fixed:
-            found[i] = bounds[i]
-        rest -= math.fsum([bounds[i] for i in fixed])
-        free = sorted(set(free).difference(fixed))
-    for i in free:
-        found[i] = scale * weights[i]
+        lacking = math.fsum(compress(map(sub, floors, scaled), low))
+        excess = math.fsum(compress(map(sub, scaled, ceilings), high))
+        broken, bounds = (low, floors) if lacking >= excess else (high, ceilings)
+        fixed = list(compress(bounds, broken))
+        _put(found, compress(places, broken), fixed)
+        total -= math.fsum(fixed)
+        free = list(map(not_, broken))
+        places, weights = list(compress(places, free)), list(compress(weights, free))
+        floors, ceilings = list(compress(floors, free)), list(compress(ceilings, free))
     return found
+
+
+def _put(found: list[float], places: Iterable[int], shares: Iterable[float]) -> None:
+    for place, share in zip(places, shares, strict=True):
+        found[place] = share
+
+
+def _within(pmf: Sequence[float], floors: Sequence[float], ceilings: Sequence[float]) -> bool:
+    return all(map(le, floors, pmf)) and all(map(le, pmf, ceilings))

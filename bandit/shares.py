@@ -10,12 +10,13 @@ import math
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import chain
+from operator import is_
 from typing import NamedTuple
 
 from bandit import projection
 from bandit.bounds import Bounds, Limits
 from bandit.situation import Situation
-from bandit.steering import LEAST_BOOST, MOST_BOOST, Novelty, Seen, window
+from bandit.steering import LEAST_BOOST, MOST_BOOST, Boost, Novelty, Seen, window
 from bandit.types import Action, BanditConfig, Features
 
 
@@ -35,8 +36,11 @@ def shaped(
     context: Features,
     decided_at: datetime,
     seen: Seen | None,
+    situation: Situation | None = None,
 ) -> Shaped:
     """The policy's distribution over these actions as the configuration wants it, for this context now.
+
+    `situation`: that context and moment, where others have asked it before.
 
     First boosts, then novelty, then floors and ceilings, which hold whatever came before. What already is as
     it is wanted comes back as it was, bit by bit.
@@ -46,8 +50,11 @@ def shaped(
     Shaped(pmf=[0.9, 0.1], unboosted=None)
     """
     known = _compiled(config)
-    factors = known.factors(config, actions, context, decided_at) if config.boosts else None
-    bounds = known.limits.possible(actions, decided_at)
+    about, bounds = known.of(actions, decided_at)
+    factors = None
+    if config.boosts:
+        situation = situation or Situation(config.time_zone, context, decided_at)
+        factors = _factors(config.boosts, about, situation)
     unboosted = _shaped(config, actions, pmf, bounds, seen)
     if factors is None or len(set(factors)) == 1:
         return Shaped(unboosted, None)
@@ -95,38 +102,77 @@ def _with_novelty(pmf: list[float], new: Sequence[bool], share: float) -> list[f
     return [(1.0 - weight) * p + weight * one for p, one in zip(pmf, alone, strict=True)]
 
 
+class _Known(NamedTuple):
+    """What holds for actions whatever their policy and context say."""
+
+    #: For each action which boosts are about it, by their places in the configuration; empty: there are none.
+    about: list[tuple[int, ...]]
+    bounds: Bounds | None
+
+
+class _Last(NamedTuple):
+    """What was asked last, and what came of it."""
+
+    actions: list[Action]
+    aged: int
+    known: _Known
+
+
+_NOTHING = _Known([], None)
+
+
 class _Compiled:
     """A configuration's limits, and its boosts by what they are about, so that a decision looks them up."""
 
     def __init__(self, config: BanditConfig) -> None:
-        self.limits = Limits(config)
+        self._limits = Limits(config)
+        self._boosted = bool(config.boosts)
+        #: Only the exploration's floor holds, now and later.
+        self._plain = not self._boosted and not self._limits.asks(aged=0)
         self._of_action = _indexed([boost.actions for boost in config.boosts])
         self._of_segment = _indexed([boost.segments for boost in config.boosts])
         self._of_all = [i for i, boost in enumerate(config.boosts) if not (boost.actions or boost.segments)]
-        self._of_catalogue = {(a.action_id, a.segment): self._boosts(a) for a in config.actions}
+        self._last: _Last | None = None
 
-    def factors(
-        self, config: BanditConfig, actions: Sequence[Action], context: Features, decided_at: datetime
-    ) -> list[float] | None:
-        """What each action's probability is multiplied by; None: no boost is about any of them now."""
-        situation = Situation(config.time_zone, context, decided_at)
-        applied = {
-            index: boost.multiplier
-            for index, boost in enumerate(config.boosts)
-            if boost.multiplier != 1.0 and situation.fits(boost.schedule, boost.if_)
-        }
-        known = self._of_catalogue
-        about = [known.get((a.action_id, a.segment)) or self._boosts(a) for a in actions]
-        if applied.keys().isdisjoint(chain.from_iterable(set(about))):
-            return None
-        factor = {boosts: _product([applied[i] for i in boosts if i in applied]) for boosts in set(about)}
-        return [factor[boosts] for boosts in about]
+    def of(self, actions: Sequence[Action], decided_at: datetime) -> _Known:
+        """Remembered until other actions are offered, or a newcomer is none any more."""
+        if self._plain:
+            return _NOTHING
+        aged = self._limits.aged(decided_at)
+        if not (self._boosted or self._limits.asks(aged)):
+            return _NOTHING
+        last = self._last
+        if last is None or last.aged != aged or not _same(last.actions, actions):
+            about = [self._boosts(action) for action in actions] if self._boosted else []
+            known = _Known(about, self._limits.possible(actions, aged))
+            last = self._last = _Last(list(actions), aged, known)
+        return last.known
 
     def _boosts(self, action: Action) -> tuple[int, ...]:
         """Each once, though it may name both the action and its segment, and in their order."""
         named = self._of_action.get(action.action_id, ())
         grouped = self._of_segment.get(action.segment, ()) if action.segment is not None else ()
         return tuple(sorted({*named, *grouped, *self._of_all}))
+
+
+def _same(some: Sequence[Action], others: Sequence[Action]) -> bool:
+    return len(some) == len(others) and all(map(is_, some, others))
+
+
+def _factors(
+    boosts: Sequence[Boost], about: Sequence[tuple[int, ...]], situation: Situation
+) -> list[float] | None:
+    """What each action's probability is multiplied by; None: no boost is about any of them now."""
+    applied = {
+        index: boost.multiplier
+        for index, boost in enumerate(boosts)
+        if boost.multiplier != 1.0 and situation.fits(boost.schedule, boost.if_)
+    }
+    different = set(about)
+    if applied.keys().isdisjoint(chain.from_iterable(different)):
+        return None
+    factor = {each: _product([applied[i] for i in each if i in applied]) for each in different}
+    return [factor[each] for each in about]
 
 
 def _compiled(config: BanditConfig) -> _Compiled:

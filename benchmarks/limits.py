@@ -45,7 +45,7 @@ class Side:
 
     def __init__(self, database: Database, connection: Connection, served: serving.Serving) -> None:
         self._database, self._connection, self._served = database, connection, served
-        self._decider = LimitedDecider(database)
+        self._decider = LimitedDecider(database, self)
 
     @classmethod
     async def begin(cls, url: str, config: BanditConfig, more: str = "") -> Side:
@@ -80,10 +80,15 @@ class Side:
 
     async def _call(self, asked: list[DecisionInput], until: float, taken: list[float]) -> None:
         while (began := time.monotonic()) < until:
-            await self._decider.decide(self._current, random.choice(asked))
+            await self._decider.decide("bench", random.choice(asked))
             taken.append(time.monotonic() - began)
 
-    async def _current(self) -> serving.Serving:
+    async def get(self, bandit_key: str) -> serving.Serving:  # noqa: ARG002 see `bandit.limited.Servings`
+        """The bandit to serve."""
+        return self._served
+
+    def loaded(self, bandit_key: str) -> serving.Serving:  # noqa: ARG002 the same
+        """It always is."""
         return self._served
 
     async def _measured(self, backend: psutil.Process) -> tuple[float, float, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -107,9 +106,7 @@ _EXPLANATION = {
 async def decide(process: Process, raw: Any) -> DecisionAnswer:
     """Choose an action for one context. Answered once it is committed; the same id gives the same answer."""
     asked = body.convert(raw, DecisionRequest)
-    return decision_answer(
-        await process.decider.decide(partial(process.servings.get, asked.bandit_key), asked)
-    )
+    return decision_answer(await process.decider.decide(asked.bandit_key, asked))
 
 
 @loaded(
@@ -122,7 +119,7 @@ async def decide(process: Process, raw: Any) -> DecisionAnswer:
 async def decide_batch(process: Process, raw: Any) -> BatchAnswer:
     """Choose for up to 1,000 contexts (4 MiB): all are committed or, on any error, none."""
     asked = body.convert(raw, BatchRequest)
-    made = await process.decider.decide_many(partial(process.servings.get, asked.bandit_key), asked.decisions)
+    made = await process.decider.decide_many(asked.bandit_key, asked.decisions)
     return BatchAnswer(decisions=[decision_answer(decision) for decision in made])
 
 

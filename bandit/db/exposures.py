@@ -10,20 +10,31 @@ from bandit.steering import Exposure
 
 #: A bandit's key and a subject.
 Pair = tuple[str, str]
+#: A server has room, by default, for 64 locks times the connections it allows, and tables need some of them.
+_MOST_HELD = 32
 
 
 async def hold(connection: Connection, pairs: Sequence[Pair]) -> datetime:
     """Be the only one who decides for these subjects, until the transaction ends; since when, by its clock.
 
-    There is at least one. They are taken in one order by all, so that two who hold several cannot wait for
+    There is at least one. Each is held by itself or, where there are many, all of their bandits as a whole.
+    Locks are taken in one order by all, those of bandits first, so that two who hold several cannot wait for
     each other; take all of them at once. What is read in statements after this one is what others left.
     """
+    many = len(pairs) > _MOST_HELD
+    bandits = sorted({bandit_key for bandit_key, _ in pairs})
+    subjects = [] if many else [f"{bandit_key} {subject}" for bandit_key, subject in pairs]
     rows = await connection.fetch(
-        """SELECT pg_advisory_xact_lock(key), clock_timestamp() AS at FROM (
-               SELECT DISTINCT hashtextextended('segbandit:' || bandit_key || ' ' || subject, 0) AS key
-               FROM unnest($1::text[], $2::text[]) AS pairs (bandit_key, subject) ORDER BY key
+        """SELECT CASE WHEN shared THEN pg_advisory_xact_lock_shared(key)::text
+                       ELSE pg_advisory_xact_lock(key)::text END, clock_timestamp() AS at
+           FROM (
+               SELECT level, shared, hashtextextended('segbandit:' || name, 0) AS key
+               FROM (SELECT 0, $2::boolean, unnest($1::text[]) UNION SELECT 1, false, unnest($3::text[]))
+                   AS names (level, shared, name) ORDER BY level, key
            ) AS keys""",
-        *_columns(pairs),
+        bandits,
+        not many,
+        subjects,
     )
     held_since: datetime = max(row["at"] for row in rows)
     return held_since

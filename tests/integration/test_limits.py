@@ -13,10 +13,12 @@ import msgspec
 import pytest
 
 from api.deps import Process
-from bandit import audit, catalogue
+from bandit import audit, catalogue, serving
 from bandit.db import exposures
 from bandit.db.pool import Connection, Database
-from bandit.types import BanditConfig
+from bandit.limited import LimitedDecider
+from bandit.serving import Serving
+from bandit.types import BanditConfig, DecisionInput
 from tests.conftest import api_process
 from tests.integration.helpers import ACTIONS, AUTHOR, create, decide, logged, refused
 from tests.proxy import Network
@@ -284,3 +286,89 @@ async def test_nothing_is_promised_while_the_database_is_away(database_url: str,
         await network.mend()
         assert sum((await seen(client, await decide(client, subject="s"))).values()) == 1
     await network.cut()
+
+
+MANY = [("hero", f"s-{i}") for i in range(1_000)]
+
+
+async def test_a_thousand_subjects_are_held_with_one_lock(connection: Connection) -> None:
+    """Were it one each, a few batches would fill the table of locks that all of the server's users share."""
+    held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+    for pairs, most in ((MANY, 1), (MANY[:20], 21), ([*MANY, ("other", "s")], 2)):
+        async with connection.transaction():
+            await exposures.hold(connection, pairs)
+            assert 1 <= await connection.fetchval(held) <= most
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "waits"),
+    [
+        (MANY, MANY[:1], True),
+        (MANY[:1], MANY, True),
+        (MANY, [("hero", "somebody else")], True),
+        (MANY[:3], MANY[2:4], True),
+        (MANY[:3], MANY[3:5], False),
+        (MANY, [("other", "s-0")], False),
+    ],
+)
+async def test_who_holds_a_subject_holds_it_alone(
+    connection: Connection,
+    database: Database,
+    first: list[exposures.Pair],
+    second: list[exposures.Pair],
+    waits: bool,
+) -> None:
+    holding = connection.transaction()
+    await holding.start()
+    since = await exposures.hold(connection, first)
+    async with database.transaction() as other:
+        holds = asyncio.create_task(exposures.hold(other, second))
+        while waits and not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+        ):
+            assert not holds.done()
+            await asyncio.sleep(0.01)
+        if waits:
+            await holding.commit()
+        assert await holds > since
+    if not waits:
+        await holding.commit()
+
+
+class ForgetfulServings:
+    """Loses what was loaded, the first few times."""
+
+    def __init__(self, database: Database, lost: int) -> None:
+        self._database = database
+        self._lost = lost
+        self._loaded: Serving | None = None
+        self.loads = 0
+
+    async def get(self, bandit_key: str) -> Serving:
+        self.loads += 1
+        self._loaded = await serving.load(self._database, bandit_key)
+        return self._loaded
+
+    def loaded(self, bandit_key: str) -> Serving | None:
+        assert self._loaded is None or self._loaded.bandit.bandit_key == bandit_key
+        return self._loaded if self.loads > self._lost else None
+
+
+async def test_a_bandit_that_was_unloaded_meanwhile_is_loaded_without_a_second_connection(
+    client: httpx2.AsyncClient, connection: Connection, database_url: str
+) -> None:
+    await create(client, **LIMITED)
+    database = Database(database_url, size=1)
+    await database.open()
+    servings = ForgetfulServings(database, lost=3)
+    decider = LimitedDecider(database, servings)
+    one = DecisionInput(subject="s")
+    batch = await decider.decide_many("hero", [one] * 10)
+    assert (len(batch), servings.loads) == (10, 4)
+    servings = ForgetfulServings(database, lost=2)
+    decider = LimitedDecider(database, servings)
+    assert (await decider.decide("hero", one)).action.action_id == "c"
+    assert servings.loads == 3
+    assert (await shown(connection)).total() == 11
+    await assert_each_counts_all_before_it(connection, 11)
+    await database.close()

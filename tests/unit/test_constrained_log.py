@@ -6,8 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import cel
+import msgspec
 import numpy as np
 import pytest
 
@@ -105,6 +107,25 @@ def test_each_action_is_drawn_as_often_as_its_logged_probability_says(log: list[
         pmf = np.array([decision.pmf[index] for decision in log])
         drawn = sum(decision.action.action_id == action.action_id for decision in log)
         assert abs(drawn - pmf.sum()) < 4 * math.sqrt((pmf * (1 - pmf)).sum())
+
+
+def test_a_context_is_handed_over_once_for_constraints_and_boosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed_over = []
+
+    handing_over = cel.Context
+
+    def counting(variables: dict[str, Any]) -> Any:
+        handed_over.append(variables)
+        return handing_over(variables=variables)
+
+    monkeypatch.setattr(cel, "Context", counting)
+    adults = Constraint(name="adults", actions=["a1"], eligible_if="context.half == 'high'")
+    config = msgspec.structs.replace(CONFIG, constraints=[adults])
+    served = Served(msgspec.structs.replace(BANDIT, config=config), UniformPolicy(), 1)
+    decision = choose(served, DecisionInput(context=CONTEXTS[-1]), "d", NOW)
+    assert len(decision.offered) == len(ACTIONS)
+    assert decision.unboosted is not None
+    assert len(handed_over) == 1
 
 
 def test_the_log_says_what_a_boost_moved(log: list[Decision]) -> None:

@@ -342,3 +342,37 @@ def test_when_an_action_was_added_is_the_catalogues_word() -> None:
     config = BanditConfig(actions=ACTIONS[:1], baseline_action="a0")
     brought = [ACTIONS[0], msgspec.structs.replace(ACTIONS[1], added_at=NOW)]
     assert shaped(config, brought, [0.99, 0.01], {}, NOW, None).pmf == [0.99, 0.01]
+
+
+@given(
+    st.lists(
+        st.tuples(distributions(4), st.sets(st.integers(0, 3), min_size=1), st.integers(0, 60)),
+        min_size=2,
+        max_size=6,
+    )
+)
+def test_what_is_remembered_between_decisions_changes_none_of_them(
+    decisions: list[tuple[list[float], set[int], int]],
+) -> None:
+    """An audit repeats each alone, so not one bit may hang on what was decided before."""
+    added = [NOW, NOW + timedelta(seconds=30), None, None]
+    actions = [msgspec.structs.replace(a, added_at=at) for a, at in zip(ACTIONS, added, strict=True)]
+
+    def fresh() -> BanditConfig:
+        return BanditConfig(
+            actions=actions,
+            newcomers=Newcomers(share=0.2, seconds=20.0),
+            constraints=[floor(0.3, segments=["s1"]), ceiling(0.6, actions=["a0"])],
+            boosts=[Boost(name="b", actions=["a3"], multiplier=3.0)],
+        )
+
+    remembering = fresh()
+    for pmf, positions, seconds in decisions:
+        offered = [actions[i] for i in sorted(positions)]
+        if not (total := math.fsum(pmf[: len(offered)])):
+            continue
+        policy = [p / total for p in pmf[: len(offered)]]
+        at = NOW + timedelta(seconds=seconds)
+        assert shaped(remembering, offered, policy, {}, at, None) == shaped(
+            fresh(), offered, policy, {}, at, None
+        )
