@@ -26,7 +26,7 @@ from bandit.db.training import LogEntry
 from bandit.drift import Detector
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, training_event
-from bandit.policy import FixedPolicy, Policy
+from bandit.policy import BaselinePolicy, Policy
 from bandit.rehearsal import Rehearsal
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
@@ -236,7 +236,7 @@ class BranchFold:
         decision, branch = entry.decision, self.branch
         if decision.mode != "online" or decision.config_version < self._compared_since:
             return
-        policy: Policy = FixedPolicy(self.bandit.config.baseline_action)
+        policy: Policy = BaselinePolicy(self.bandit.config)
         if branch.state == "candidate":
             if entry.seq <= branch.held_out_after:
                 return
