@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 import msgspec
 import structlog
 
-from bandit import collapse
+from bandit import afterwards, collapse
 from bandit.db import alerts, bandits, training
 from bandit.db.pool import Connection, Database
 from bandit.db.training import LogEntry
@@ -93,9 +93,10 @@ async def report(
 
 
 def _say(event: str, bandit_key: str, what: Finding | Alert) -> None:
-    _log.warning(
-        event, bandit_key=bandit_key, kind=what.kind, target=what.target, value=what.value, bound=what.bound
-    )
+    afterwards.do(
+        _log.warning, event,
+        bandit_key=bandit_key, kind=what.kind, target=what.target, value=what.value, bound=what.bound,
+    )  # fmt: skip
 
 
 async def of_bandit(

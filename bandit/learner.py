@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
 import structlog
 
-from bandit import alerts, exposures, metrics, retention, rewards, versions, vw
+from bandit import afterwards, alerts, exposures, metrics, retention, rewards, versions, vw
 from bandit.branches import BranchFold
 from bandit.changes import What, by_us
 from bandit.db import alerts as open_alerts
@@ -230,7 +230,7 @@ class Learner:
 
     async def _step_live(self, connection: Connection, bandit_key: str, since: datetime) -> int:
         """Settle what is due and learn it, in one transaction; how many decisions."""
-        async with connection.transaction():
+        async with _transaction(connection):
             bandit, branches = await self._read(connection, bandit_key)
             live = await self._fold_of(connection, bandit, branches["live"], branches["live"])
             await live.rehearse(connection)
@@ -247,7 +247,7 @@ class Learner:
 
     async def _step_candidate(self, connection: Connection, bandit_key: str) -> int:
         """Let the candidate learn what it is behind; the live branch does not wait for this transaction."""
-        async with connection.transaction():
+        async with _transaction(connection):
             bandit, branches = await self._read(connection, bandit_key)
             if "candidate" not in branches:
                 return 0
@@ -296,10 +296,11 @@ class Learner:
     ) -> None:
         model = await learned.publish(connection, oldest_ready_at)
         if learned.branch.state == "live":
-            metrics.drifted(len(model.drifts))
+            afterwards.do(metrics.drifted, len(model.drifts))
             for drift in model.drifts:
-                _log.warning(
-                    "drift: rewards fell", bandit_key=model.bandit_key, model_version=model.model_version,
+                afterwards.do(
+                    _log.warning, "drift: rewards fell",
+                    bandit_key=model.bandit_key, model_version=model.model_version,
                     **msgspec.structs.asdict(drift),
                 )  # fmt: skip
                 await alerts.drifted(
@@ -352,7 +353,10 @@ class Learner:
         served = {"model_version": to.newest_version, "branch": to.branch}
         async with versions.recorded(connection, locked, by_us(reason), what, served):
             await versions.promote(connection, locked, to.branch, reason, returning=back)
-        _log.warning("live branch switched", bandit_key=bandit.bandit_key, branch=to.branch, reason=reason)
+        afterwards.do(
+            _log.warning, "live branch switched",
+            bandit_key=bandit.bandit_key, branch=to.branch, reason=reason,
+        )  # fmt: skip
 
     async def _settle(
         self, connection: Connection, bandit: Bandit, due: Sequence[Due], seq: int
@@ -417,6 +421,13 @@ class Learner:
         self._folds.clear()
         self._locked.clear()
         self._behind.clear()
+
+
+@asynccontextmanager
+async def _transaction(connection: Connection) -> AsyncIterator[None]:
+    with afterwards.committed():
+        async with connection.transaction():
+            yield
 
 
 def _oldest_ready(due: Sequence[Due], entries: Sequence[LogEntry]) -> datetime:

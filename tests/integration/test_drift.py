@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import httpx2
 import msgspec
 import pytest
+import structlog
 
 from bandit import audit, branches, versions
 from bandit.db import bandits, models
@@ -75,6 +77,50 @@ async def test_a_drift_that_is_folded_again_is_told_once(
     assert len([drift for model in listed for drift in model["drifts"]]) == 1
     await connection.execute("UPDATE model_versions SET weights = NULL WHERE model_version = 14")
     assert (await audit.audit_everything(database, "hero")).difference is None
+
+
+async def test_a_fall_raises_one_alert_and_it_clears(client: httpx2.AsyncClient, learn: Step) -> None:
+    await create(client, alerts={"decisions": 100}, **TERMINAL)
+    await live(client, learn, "b", 10)
+    assert (await drift_alerts(client)) == ([], [])
+    await live(client, learn, "c", 2)
+    (raised,), past = await drift_alerts(client)
+    assert past == []
+    assert 250 < raised["seq"] <= 300
+    assert raised["value"] < raised["bound"]
+    await live(client, learn, "c", 6)
+    opened, (cleared,) = await drift_alerts(client)
+    assert opened == []
+    assert cleared["alert"] == raised["alert"]
+    assert cleared["cleared_at"] is not None
+
+
+async def drift_alerts(client: httpx2.AsyncClient) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Those that are open, and those that are over."""
+    told = (await client.get("/v1/bandits/hero/alerts")).json()
+    opened, past = ([one for one in told[name] if one["kind"] == "drift"] for name in ("open", "past"))
+    return opened, past
+
+
+async def test_what_is_not_committed_is_not_said(
+    client: httpx2.AsyncClient, connection: Connection, learn: Step
+) -> None:
+    await create(client, **TERMINAL)
+    await live(client, learn, "b", 10)
+    await connection.execute(
+        """CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'lost'; END $$;
+           CREATE CONSTRAINT TRIGGER lost AFTER INSERT ON alerts DEFERRABLE INITIALLY DEFERRED
+           FOR EACH ROW EXECUTE FUNCTION fail()"""
+    )
+    with structlog.testing.capture_logs() as said:
+        await live(client, learn, "c", 1)
+    assert [one["event"] for one in said if one["log_level"] != "debug"] == ["branch not learned"]
+    await connection.execute("DROP TRIGGER lost ON alerts")
+    with structlog.testing.capture_logs() as said:
+        await asyncio.sleep(1.1)  # it pauses after a failure
+        await learn()
+    events = [one["event"] for one in said]
+    assert events.count("drift: rewards fell") == events.count("alert raised") == 1
 
 
 async def test_others_have_their_turn_while_a_model_begins_anew(
