@@ -176,3 +176,13 @@ def baseline_index(actions: Sequence[Action], baseline_action: str | None) -> in
     1
     """
     return next((i for i, action in enumerate(actions) if action.action_id == baseline_action), 0)
+
+
+def servable(config: BanditConfig) -> list[Action]:
+    """The actions of the catalogue that are enabled and not killed, in their order."""
+    actions, segments = set(config.killed_actions), set(config.killed_segments)
+    return [
+        action
+        for action in config.actions
+        if action.enabled and action.action_id not in actions and action.segment not in segments
+    ]

@@ -13,7 +13,7 @@ import msgspec
 from bandit import catalogue
 from bandit.base import Identifier, Value
 from bandit.changes import Author
-from bandit.constraints import baseline_index
+from bandit.constraints import baseline_index, servable
 from bandit.db.pool import Database
 from bandit.errors import ConflictError
 from bandit.types import Bandit, BanditConfig
@@ -108,7 +108,7 @@ def _without(config: BanditConfig, bandit_key: str, target: Target) -> dict[str,
             target=target.field,
         )
     fields = {target.field: [*killed, target.name]}
-    if not catalogue.servable(msgspec.structs.replace(config, **fields)):
+    if not servable(msgspec.structs.replace(config, **fields)):
         raise ConflictError(
             f"{target.name}: expected to leave an action of the catalogue that may be served, got the last; "
             "nothing was changed. Add, enable or revive another one, pause the bandit so that only its "
@@ -136,5 +136,5 @@ def baseline_served(config: BanditConfig) -> str:
     >>> baseline_served(BanditConfig(actions=actions, baseline_action="a", killed_actions=["a"]))
     'b'
     """
-    left = catalogue.servable(config)
+    left = servable(config)
     return left[baseline_index(left, config.baseline_action)].action_id
