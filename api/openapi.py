@@ -31,7 +31,7 @@ from api.schemas import (
     RewardBatch,
     Signed,
 )
-from api.steering import ChangeList, SwitchAnswer, SwitchRequest
+from api.switching import ChangeList, SwitchAnswer, SwitchRequest
 from bandit.explanation import Explanation
 from bandit.readiness import Readiness
 from bandit.types import RewardEvent, Value

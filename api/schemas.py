@@ -88,11 +88,11 @@ class BanditPatch(Signed, frozen=True, kw_only=True):
     paused: bool | UnsetType = UNSET
     killed_actions: steering.Names | UnsetType = UNSET
     killed_segments: steering.Names | UnsetType = UNSET
-    constraints: Annotated[list[steering.Constraint], Meta(max_length=200)] | UnsetType = UNSET
-    boosts: Annotated[list[steering.Boost], Meta(max_length=100)] | UnsetType = UNSET
+    constraints: steering.Constraints | UnsetType = UNSET
+    boosts: steering.Boosts | UnsetType = UNSET
     novelty: steering.Novelty | UnsetType | None = UNSET
     newcomers: steering.Newcomers | UnsetType = UNSET
-    exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] | UnsetType = UNSET
+    exploration_floor: steering.ExplorationFloor | UnsetType = UNSET
     time_zone: steering.TimeZone | UnsetType = UNSET
     alerts: steering.AlertBounds | UnsetType = UNSET
     explainable_fields: steering.Names | UnsetType | None = UNSET
@@ -344,12 +344,13 @@ def model_list(overview: Overview) -> ModelList:
 
 
 def alert_list(alerts: Alerts, limit: int) -> AlertList:
-    """The alerts of a bandit as they are shown, the past ones in pages of `limit`."""
+    """The alerts of a bandit as they are shown, `limit` past ones; were there more, there is a next page."""
+    past = alerts.past[:limit]
     return AlertList(
         bandit_key=alerts.bandit_key,
         open=[_alert(each) for each in alerts.open],
-        past=[_alert(each) for each in alerts.past],
-        next_before=alerts.past[-1].alert if len(alerts.past) == limit else None,
+        past=[_alert(each) for each in past],
+        next_before=past[-1].alert if len(alerts.past) > limit else None,
     )
 
 

@@ -13,10 +13,11 @@ from bandit import branches as branching
 from bandit import consistency, features, fold, versions, vw
 from bandit.changes import Author, Change, What, difference
 from bandit.comparison import Interval
+from bandit.constraints import servable
 from bandit.db import audit_log, bandits, models
 from bandit.db.pool import Connection, Database
 from bandit.errors import ConflictError, InvalidInputError
-from bandit.types import Action, Bandit, BanditConfig, Branch, ModelVersion, RewardDefinition, Value
+from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, RewardDefinition, Value
 
 
 async def create(database: Database, bandit_key: str, config: BanditConfig, author: Author) -> Bandit:
@@ -355,13 +356,3 @@ def checked(config: BanditConfig) -> BanditConfig:
     config = msgspec.structs.replace(config, baseline_action=baseline or enabled[0])
     consistency.check(config)
     return config
-
-
-def servable(config: BanditConfig) -> list[Action]:
-    """The actions of the catalogue that are enabled and not killed, in their order."""
-    actions, segments = set(config.killed_actions), set(config.killed_segments)
-    return [
-        action
-        for action in config.actions
-        if action.enabled and action.action_id not in actions and action.segment not in segments
-    ]

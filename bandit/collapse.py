@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from bandit.base import Value
+from bandit.constraints import servable
 from bandit.steering import AlertKind, Finding
 from bandit.types import BanditConfig, Decision
 
@@ -99,12 +100,7 @@ def findings(tallies: Tallies, config: BanditConfig) -> list[Finding]:
 
 def _watched(config: BanditConfig) -> dict[str, str | None]:
     """The segment of each catalogue action that can be served at all."""
-    actions, segments = set(config.killed_actions), set(config.killed_segments)
-    return {
-        action.action_id: action.segment
-        for action in config.actions
-        if action.enabled and action.action_id not in actions and action.segment not in segments
-    }
+    return {action.action_id: action.segment for action in servable(config)}
 
 
 def _means(tallies: dict[str, Tally], watched: Iterable[str]) -> dict[str, float]:

@@ -211,3 +211,13 @@ def unconditional(config: BanditConfig, actions: Sequence[Action]) -> list[int]:
     positions = list(range(len(actions)))
     hard, _ = _scopes(config)
     return _barring(hard).left(actions, positions)
+
+
+def servable(config: BanditConfig) -> list[Action]:
+    """The actions of the catalogue that are enabled and not killed, in their order."""
+    actions, segments = set(config.killed_actions), set(config.killed_segments)
+    return [
+        action
+        for action in config.actions
+        if action.enabled and action.action_id not in actions and action.segment not in segments
+    ]

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import msgspec
 import structlog
@@ -19,7 +19,7 @@ from bandit import constraints, exposures, features, metrics, sampling, shares
 from bandit.db import decisions
 from bandit.db.pool import Connection, Database
 from bandit.errors import ConflictError, InvalidInputError, ModelRefusedError, SegbanditError
-from bandit.groups import Answered, Groups
+from bandit.groups import Groups
 from bandit.policy import BaselinePolicy, Policy
 from bandit.recording import Recorder, in_batch
 from bandit.serving import Serving
@@ -29,6 +29,8 @@ from bandit.steering import Exposure, Seen
 from bandit.types import Action, Bandit, BanditConfig, Decision, DecisionInput, LoggedChoice, ServedMode
 
 _log = structlog.get_logger()
+#: Who waits for a decision, or for why none could be made.
+_Answered: TypeAlias = "asyncio.Future[Decision | SegbanditError]"
 #: The most decisions that one commit carries.
 _GROUP = 500
 #: How long a batch keeps others waiting before it gives them a turn.
@@ -212,7 +214,7 @@ class Decider:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._recorder = Recorder()
-        self._asked: list[tuple[Serving, DecisionInput, Answered]] = []
+        self._asked: list[tuple[Serving, DecisionInput, _Answered]] = []
         self._groups = Groups(database, self._commit, most=_GROUP)
 
     async def decide(self, serving: Serving, asked: DecisionInput) -> Decision:
@@ -224,7 +226,7 @@ class Decider:
             UnavailableError: it could not be committed.
         """
         loop = asyncio.get_running_loop()
-        answered: Answered = loop.create_future()
+        answered: _Answered = loop.create_future()
         if not self._asked:
             loop.call_soon(self._choose_all)
         self._asked.append((serving, asked, answered))

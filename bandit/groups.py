@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from bandit.db.pool import AWAY, Connection, Database
-from bandit.errors import SegbanditError, UnavailableError
+from bandit.errors import UnavailableError
 from bandit.types import Decision
 
 T = TypeVar("T")
-#: Who waits for a decision: for the commit, or for why there is none.
-Answered: TypeAlias = "asyncio.Future[Decision | SegbanditError]"
+
+
+class Answered(Protocol):
+    """Who waits for a decision: for the commit, or for why there is none. A future of asyncio is one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: Decision, /) -> None:
+        """It is committed."""
+        ...
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """It is not."""
+        ...
 
 
 class Groups(Generic[T]):

@@ -21,7 +21,7 @@ from bandit.db.exposures import Pair
 from bandit.db.pool import Connection, Database
 from bandit.decide import Decider
 from bandit.errors import ConflictError, SegbanditError
-from bandit.groups import Answered, Groups
+from bandit.groups import Groups
 from bandit.recording import Recorder, in_batch, repeated
 from bandit.serving import Serving
 from bandit.steering import Exposure
@@ -107,13 +107,10 @@ class LimitedDecider:
             serving = await self._servings.get(bandit_key)
             if not _limited(serving, asked):
                 return await self._ordinary.decide(serving, asked)
-            answered: Answered = asyncio.get_running_loop().create_future()
+            answered: asyncio.Future[Decision] = asyncio.get_running_loop().create_future()
             self._groups.add(_Asked(bandit_key, asked), answered)
             with suppress(_UnloadedError):
-                answer = await answered
-                if isinstance(answer, SegbanditError):
-                    raise answer
-                return answer
+                return await answered
 
     async def decide_many(self, bandit_key: str, asked: Sequence[DecisionInput]) -> list[Decision]:
         """Several decisions in one commit: all of them or, on any error, none. Errors as for `decide`."""

@@ -16,9 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache, wraps
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, ParamSpec
+from typing import TYPE_CHECKING, ParamSpec, get_args
 
 import structlog
+
+from bandit.steering import AlertKind
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 #: What `exposition` gives.
 CONTENT_TYPE = "text/plain; version=1.0.0; charset=utf-8"
 _MODES = ("online", "apprentice", "logging_only", "paused", "fallback")
-_ALERTS = ("action_share", "segment_share", "entropy", "drift")
+_ALERTS = get_args(AlertKind)
 _STATUSES = ("accepted", "duplicate", "orphan")
 _COMMIT_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5)
 _FRESHNESS_SECONDS = (

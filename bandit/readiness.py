@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from bandit.comparison import LeastMean
 from bandit.types import Mode, RewardDefinition, Value
 
@@ -130,8 +132,8 @@ def readiness(
     def between(least: float, most: float) -> Between:
         return Between(low=low + unit * least, high=low + unit * most)
 
-    return Readiness(
-        **{name: getattr(found, name) for name in _COUNTED},
+    return msgspec.structs.replace(
+        found,
         match_rate=seen.matches / found.decisions,
         agreement=seen.agreement.mean,
         baseline=low + unit * seen.earned.mean,
@@ -141,9 +143,6 @@ def readiness(
             low=-unit * (1.0 - seen.not_lost.low()), high=unit * (1.0 - seen.not_won.low())
         ),
     )
-
-
-_COUNTED = ("bandit_key", "mode", "ready", "verdict", "branch", "since_config", "decisions")
 
 
 def elsewhere(bandit_key: str, branch: int, mode: Literal["online", "logging_only"]) -> Readiness:

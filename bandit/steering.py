@@ -15,6 +15,7 @@ from bandit.base import Identifier, Time, Unit, Value
 
 #: A condition in the Common Expression Language over `context`; see `bandit.rules`.
 Rule = Annotated[str, Meta(min_length=1, max_length=1_000)]
+ExplorationFloor = Annotated[float, Meta(ge=1e-4, le=1.0)]
 #: Within the last 30 days.
 Seconds = Annotated[float, Meta(gt=0.0, le=30 * 86_400.0)]
 Times = Annotated[int, Meta(ge=1, le=1_000)]
@@ -85,6 +86,10 @@ class Boost(Value, frozen=True, kw_only=True):
     #: Only for contexts for which this holds.
     if_: Rule | None = msgspec.field(default=None, name="if")
     schedule: Schedule | None = None
+
+
+Constraints = Annotated[list[Constraint], Meta(max_length=200)]
+Boosts = Annotated[list[Boost], Meta(max_length=100)]
 
 
 class Novelty(Value, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ import msgspec
 from bandit import catalogue
 from bandit.base import Identifier, Value
 from bandit.changes import Author
-from bandit.constraints import baseline_index, unconditional
+from bandit.constraints import baseline_index, servable, unconditional
 from bandit.db.pool import Database
 from bandit.errors import ConflictError
 from bandit.types import Bandit, BanditConfig
@@ -111,7 +111,7 @@ def _without(config: BanditConfig, bandit_key: str, target: Target) -> dict[str,
             target=target.field,
         )
     fields = {target.field: [*killed, target.name]}
-    if not catalogue.servable(msgspec.structs.replace(config, **fields)):
+    if not servable(msgspec.structs.replace(config, **fields)):
         raise ConflictError(
             f"{target.name}: expected to leave an action of the catalogue that may be served, got the last; "
             "nothing was changed. Add, enable or revive another one, pause the bandit so that only its "
@@ -143,7 +143,7 @@ def baseline_served(config: BanditConfig) -> str:
     >>> baseline_served(BanditConfig(actions=actions, baseline_action="a", killed_actions=["a"]))
     'b'
     """
-    left = catalogue.servable(config)
+    left = servable(config)
     return left[baseline_index(config, left)].action_id
 
 
@@ -161,7 +161,7 @@ def warning(config: BanditConfig) -> str | None:
     alone (adults). Whoever none of them lets see anything gets an error (422), even while the bandit is \
     paused. Revive a, add an action without schedule and condition, or take out one of these constraints.
     """
-    left = catalogue.servable(config)
+    left = servable(config)
     if any(action.action_id == config.baseline_action for action in left) or unconditional(config, left):
         return None
     names = [each.name for each in config.constraints if each.schedule or each.eligible_if]

@@ -206,14 +206,14 @@ class BanditConfig(Value, frozen=True, kw_only=True, dict=True):
     #: The same of all actions of a segment.
     killed_segments: steering.Names = []
     #: What holds for actions and segments: shares, schedules, conditions, caps.
-    constraints: Annotated[list[steering.Constraint], Meta(max_length=200)] = []
+    constraints: steering.Constraints = []
     #: What the business wants more or less of than the policy.
-    boosts: Annotated[list[steering.Boost], Meta(max_length=100)] = []
+    boosts: steering.Boosts = []
     #: The share of what a subject was not shown of late. Null: no such share.
     novelty: steering.Novelty | None = None
     newcomers: steering.Newcomers = steering.Newcomers()
     #: What all offered actions have together at least, each alike, so that none is ever out of sight.
-    exploration_floor: Annotated[float, Meta(ge=1e-4, le=1.0)] = 0.01
+    exploration_floor: steering.ExplorationFloor = 0.01
     time_zone: steering.TimeZone = steering.TimeZone()
     alerts: steering.AlertBounds = steering.AlertBounds()
     #: Fields of the context that an explanation's sentence may name, each with all below it, dots between

@@ -23,5 +23,5 @@ Limit = Annotated[int, Query(ge=1, le=1_000, description="How many past alerts a
 @router.get("", **documented(200, AlertList))
 async def list_alerts(bandit_key: Key, here: Here, before: Before = _LARGEST, limit: Limit = 100) -> Response:
     """The open alerts, and past ones, newest first."""
-    found = await alerts.of_bandit(here.database, bandit_key, before=before, limit=limit)
+    found = await alerts.of_bandit(here.database, bandit_key, before=before, limit=limit + 1)
     return answer(200, alert_list(found, limit))

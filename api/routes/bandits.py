@@ -18,7 +18,7 @@ from api.schemas import (
     Signed,
     bandit_answer,
 )
-from api.steering import ChangeList
+from api.switching import ChangeList
 from bandit import catalogue, rehearsal
 from bandit.changes import Author
 from bandit.readiness import Readiness

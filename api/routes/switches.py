@@ -12,7 +12,7 @@ from api.deps import Here
 from api.openapi import documented
 from api.routes.bandits import SIGNED, By, Key, address
 from api.schemas import BanditAnswer, Signed, bandit_answer
-from api.steering import SwitchAnswer, SwitchRequest, switch_answer
+from api.switching import SwitchAnswer, SwitchRequest, switch_answer
 from bandit import switches
 from bandit.changes import Author
 from bandit.switches import Target

@@ -143,6 +143,8 @@ async def test_past_alerts_come_page_by_page(client: httpx2.AsyncClient, databas
     assert [one["value"] for one in page["past"]] == [0.3, 0.2]
     page = await listed(client, limit=2, before=page["next_before"])
     assert ([one["value"] for one in page["past"]], page["next_before"]) == ([0.1], None)
+    page = await listed(client, limit=3)
+    assert (len(page["past"]), page["next_before"]) == (3, None), "no next page that is empty"
     refused(await client.get("/v1/bandits/nobody/alerts"), 404, "not_found", "bandit_key")
     refused(await client.get("/v1/bandits/hero/alerts?limit=0"), 422, "invalid_input", "limit")
 
