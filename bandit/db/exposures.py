@@ -20,6 +20,7 @@ async def hold(connection: Connection, pairs: Sequence[Pair]) -> datetime:
     There is at least one. Each is held by itself or, where there are many, all of their bandits as a whole.
     Locks are taken in one order by all, those of bandits first, so that two who hold several cannot wait for
     each other; take all of them at once. What is read in statements after this one is what others left.
+    The names differ from that by which a learner holds its bandit (`training.try_lock`), or all would wait for it.
     """
     many = len(pairs) > _MOST_HELD
     bandits = sorted({bandit_key for bandit_key, _ in pairs})
@@ -28,7 +29,7 @@ async def hold(connection: Connection, pairs: Sequence[Pair]) -> datetime:
         """SELECT CASE WHEN shared THEN pg_advisory_xact_lock_shared(key)::text
                        ELSE pg_advisory_xact_lock(key)::text END, clock_timestamp() AS at
            FROM (
-               SELECT level, shared, hashtextextended('segbandit:' || name, 0) AS key
+               SELECT level, shared, hashtextextended('segbandit shown:' || name, 0) AS key
                FROM (SELECT 0, $2::boolean, unnest($1::text[]) UNION SELECT 1, false, unnest($3::text[]))
                    AS names (level, shared, name) ORDER BY level, key
            ) AS keys""",
