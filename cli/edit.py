@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import msgspec
 import typer
 
@@ -19,7 +18,7 @@ from bandit.settings import Settings
 from bandit.types import Bandit, BanditConfig
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
-from cli.errors import say_failed
+from cli.editor import edited
 from cli.service import DataDir, prepared, with_database
 from cli.switches import said
 
@@ -63,7 +62,7 @@ def edit(
     by, settings = author(who, why), prepared(data_dir)
     bandit = with_database(settings, lambda database: catalogue.get(database, bandit_key))
     if assignments or file:
-        given = _object(file.read_text()) if file else {}
+        given = _object(file.read_bytes()) if file else {}
         changed = _changed(settings, bandit, assigned(_wanted(bandit), given, assignments or []), by)
     else:
         changed = _edited(settings, bandit, editor, by)
@@ -126,6 +125,14 @@ def _put_item(
     old = next((item for item in items if item[id_field] == name), None)
     if value is None and not rest:
         return [item for item in items if item is not old]
+    if old is None and rest:
+        field = path.partition(".")[0]
+        raise InvalidInputError(
+            f"{path}: expected one of the {field} that are there "
+            f"({', '.join(item[id_field] for item in items) or 'none'}), got {name!r}; to add it, set the "
+            f"whole of it: --set '{field}.{name}={{...}}'.",
+            target=path,
+        )
     new = _put(old, rest, value, path, None)
     if isinstance(new, dict):
         new = {id_field: name, **new}
@@ -139,8 +146,8 @@ def _value(text: str) -> Any:
         return text
 
 
-def _object(text: str) -> dict[str, Any]:
-    return convert(parse(text.encode()), dict[str, Any])
+def _object(text: bytes) -> dict[str, Any]:
+    return convert(parse(text), dict[str, Any])
 
 
 def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Author) -> Bandit:
@@ -176,11 +183,6 @@ def _edited(settings: Settings, bandit: Bandit, editor: str | None, by: Author) 
             "expected a terminal or an editor ($VISUAL or $EDITOR), got neither; name what to change by "
             "--set FIELD=JSON or --file."
         )
-    text: str | None = json.dumps(msgspec.to_builtins(_wanted(bandit)), indent=2, ensure_ascii=False) + "\n"
-    while True:
-        try:
-            text = click.edit(text, editor=editor, extension=".json")
-            return bandit if text is None else _changed(settings, bandit, _object(text), by)
-        except InvalidInputError as error:
-            say_failed(error.message)
-            typer.confirm("Go on editing?", default=True, abort=True)
+    text = json.dumps(msgspec.to_builtins(_wanted(bandit)), indent=2, ensure_ascii=False) + "\n"
+    changed = edited(text.encode(), editor, lambda saved: _changed(settings, bandit, _object(saved), by))
+    return changed or bandit

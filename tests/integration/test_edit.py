@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import re
 import stat
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
-from bandit.errors import ConflictError, SegbanditError
+from bandit.errors import ConflictError, InvalidInputError, SegbanditError, SetupError
 from cli.main import app
 from tests.conftest import Step
 from tests.integration.helpers import create, decide
@@ -59,6 +60,15 @@ def written_editor(folder: Path, *steps: str) -> Path:
     )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
+
+
+def kept(ran: Result) -> dict[str, Any]:
+    """What was written in an editor, out of the file that the command named."""
+    found = re.search(r"What you wrote is kept in (.*)\.$", ran.output, re.MULTILINE)
+    assert found, ran.output
+    text = Path(found[1]).read_text()
+    Path(found[1]).unlink()
+    return dict(json.loads(text))
 
 
 async def test_what_was_changed_in_the_editor_is_in_force(
@@ -117,6 +127,35 @@ async def test_who_gives_up_changes_nothing(
     ran = await bandits(database_url, "edit", "hero", editor=editor, answers="n\n")
     assert ran.exit_code == 1
     assert "Go on editing?" in ran.output
+    assert kept(ran)["mode"] == "offline"
+    assert await now(client) == before
+
+
+@pytest.mark.parametrize("editor", ["false", "no-such-editor", "vi '"])
+async def test_an_editor_that_fails_changes_nothing(
+    client: httpx2.AsyncClient, database_url: str, editor: str
+) -> None:
+    before = await create(client)
+    ran = await bandits(database_url, "edit", "hero", "--editor", editor)
+    assert isinstance(ran.exception, SetupError)
+    assert "Nothing was changed." in ran.exception.message
+    assert await now(client) == before
+
+
+async def test_bytes_that_are_no_text_are_refused(
+    client: httpx2.AsyncClient, database_url: str, tmp_path: Path
+) -> None:
+    before = await create(client)
+    patch = tmp_path / "patch.json"
+    patch.write_bytes(b'{"mode": "\xff"}')
+    ran = await bandits(database_url, "edit", "hero", "--file", str(patch))
+    assert isinstance(ran.exception, InvalidInputError)
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\ncat {patch} > "$1"; touch -d 2040-01-01 "$1"\n')
+    editor.chmod(0o755)
+    ran = await bandits(database_url, "edit", "hero", editor=editor, answers="n\n")
+    assert ran.exit_code == 1
+    assert "segbandit: " in ran.output
     assert await now(client) == before
 
 
@@ -158,6 +197,9 @@ async def test_single_fields_and_files(client: httpx2.AsyncClient, database_url:
         ("speed=1", "is it misspelt?"),
         ("mode=offline", "mode: "),
         ("actions.b=7", "actions"),
+        ("actions.bb.enabled=false", "that are there (a, b, c), got 'bb'; to add it"),
+        ("constraints.season.floor=0.1", "that are there (none), got 'season'"),
+        ("boosts.sale.multiplier=2", "that are there (none), got 'sale'"),
         ("exploration_floor=0", "exploration_floor: "),
     ],
 )
@@ -183,6 +225,7 @@ async def test_nobodys_change_is_overwritten(
     ran = await bandits(database_url, "edit", "hero", editor=editor)
     assert isinstance(ran.exception, ConflictError)
     assert "somebody changed it meanwhile" in ran.exception.message
+    assert kept(ran)["mode"] == "apprentice"
     found = await now(client)
     assert (found["paused"], found["mode"]) == (True, "online")
     assert [one["what"] for one in await changes(client)] == ["paused", "created"]
