@@ -21,6 +21,7 @@ from cli.bandits import Key
 from cli.editor import edited
 from cli.service import DataDir, prepared, with_database
 from cli.switches import said
+from cli.terminal import visible
 
 Assignments = Annotated[
     list[str] | None,
@@ -69,10 +70,8 @@ def edit(
     if changed == bandit:
         typer.echo("Nothing was changed.")
         return
-    typer.echo(
-        f"{bandit_key}: {said(difference(bandit, changed))}. Configuration {changed.config_version} is in "
-        "force."
-    )
+    what = visible(said(difference(bandit, changed)))
+    typer.echo(f"{bandit_key}: {what}. Configuration {changed.config_version} is in force.")
     if changed.candidate not in (None, bandit.candidate):
         typer.echo(
             "The changed policy is learned beside the live one first: look with segbandit models list "

@@ -9,7 +9,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Column, Table
-from rich.text import Text
 
 from api.body import convert
 from bandit import catalogue, switches
@@ -20,6 +19,7 @@ from bandit.types import Bandit
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
 from cli.service import DataDir, prepared, with_database
+from cli.terminal import cells, visible
 
 ActionId = Annotated[str | None, typer.Argument(help="The action's id.", show_default=False)]
 Segment = Annotated[str | None, typer.Option(help="All actions of this segment instead.", show_default=False)]
@@ -36,7 +36,7 @@ def pause(bandit_key: Key, why: Why = NOT_SAID, who: Who = None, data_dir: DataD
     by = author(who, why)
     bandit = with_database(prepared(data_dir), lambda db: switches.pause(db, bandit_key, by))
     typer.echo(
-        f"{bandit_key} is paused: {switches.baseline_served(bandit.config)} alone is served, "
+        f"{bandit_key} is paused: {visible(switches.baseline_served(bandit.config))} alone is served, "
         f"{_version(bandit)}."
     )
     _warn(switches.warning(bandit.config))
@@ -67,8 +67,8 @@ def kill(
     target, by = _target(action, segment), author(who, why)
     switched = with_database(prepared(data_dir), lambda db: switches.kill(db, bandit_key, target, by))
     typer.echo(
-        f"{target.name} is killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
-        f"{switched.baseline_served}."
+        f"{visible(target.name)} is killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
+        f"{visible(switched.baseline_served)}."
     )
     _warn(switched.warning)
     _warn_of_unknown(switched, target)
@@ -89,8 +89,8 @@ def revive(
     target, by = _target(action, segment), author(who, why)
     switched = with_database(prepared(data_dir), lambda db: switches.revive(db, bandit_key, target, by))
     typer.echo(
-        f"{target.name} is not killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
-        f"{switched.baseline_served}."
+        f"{visible(target.name)} is not killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
+        f"{visible(switched.baseline_served)}."
     )
     _warn(switched.warning)
     _warn_of_unknown(switched, target)
@@ -115,11 +115,18 @@ def changes(bandit_key: Key, limit: Limit = 20, data_dir: DataDir = None) -> Non
     async def run(database: Database) -> list[Change]:
         return await catalogue.changes(database, bandit_key, limit=limit)
 
-    table = Table(Column("when (UTC)", no_wrap=True), "who", "what", "why", "config", "in detail")
+    table = Table(
+        Column("when (UTC)", no_wrap=True),
+        "who",
+        "what",
+        "why",
+        "config",
+        Column("in detail", overflow="fold"),
+    )
     for change in with_database(prepared(data_dir), run):
         when = f"{change.changed_at:%Y-%m-%d %H:%M:%S}"
-        cells = (when, change.who, change.what, change.why, str(change.config_version), said(change.details))
-        table.add_row(*map(Text, cells))  # as it is: a reason may hold square brackets
+        config, detail = str(change.config_version), said(change.details)
+        table.add_row(*cells(when, change.who, change.what, change.why, config, detail))
     Console().print(table)
 
 
@@ -153,7 +160,7 @@ def _target(action: str | None, segment: str | None) -> Target:
 
 def _warn(warning: str | None) -> None:
     if warning is not None:
-        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
+        typer.secho(visible(warning), fg=typer.colors.YELLOW, err=True)
 
 
 def _warn_of_unknown(switched: Switched, target: Target) -> None:

@@ -289,3 +289,25 @@ async def test_what_to_kill_must_be_one_thing(database_url: str, how: str) -> No
         ran = await bandits(database_url, how, "hero", *arguments)
         assert ran.exit_code == 2
         assert "expected an action's id or --segment" in ran.output
+
+
+async def test_what_callers_write_is_shown_and_not_obeyed(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    nasty = "\x1b]0;owned\x07 \u202e \x9b2J"
+    await create(client, actions=[{"action_id": "a"}, {"action_id": f"b{nasty}"}])
+    made = await decide(client, context={f"field{nasty}": f"value{nasty}"})
+    await client.patch("/v1/bandits/hero", json={"mode": "apprentice", "who": f"me{nasty}", "why": nasty})
+    outputs = [
+        await bandits(database_url, *arguments)
+        for arguments in (("changes", "hero"), ("show", "hero"), ("kill", "hero", f"b{nasty}"))
+    ]
+    outputs.append(
+        await asyncio.to_thread(
+            CliRunner().invoke, app, ["explain", made["decision_id"]], env={"DATABASE_URL": database_url}
+        )
+    )
+    for ran in outputs:
+        assert ran.exit_code == 0, ran.output
+        assert not set(nasty.replace(" ", "")) & set(ran.output) - set("]0;owned2J")
+    assert r"\u001b]0;owned\u0007 \u202e \u009b2J" in outputs[2].output
