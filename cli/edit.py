@@ -16,11 +16,12 @@ from bandit.changes import Author, difference
 from bandit.errors import InvalidInputError, SetupError
 from bandit.settings import Settings
 from bandit.types import Bandit, BanditConfig
+from cli import unknown
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
 from cli.editor import edited
 from cli.service import DataDir, prepared, with_database
-from cli.switches import said
+from cli.switches import said, warn
 from cli.terminal import visible
 
 Assignments = Annotated[
@@ -72,6 +73,7 @@ def edit(
         return
     what = visible(said(difference(bandit, changed)))
     typer.echo(f"{bandit_key}: {what}. Configuration {changed.config_version} is in force.")
+    warn(unknown.warning(bandit.config, changed.config))
     if changed.candidate not in (None, bandit.candidate):
         typer.echo(
             "The changed policy is learned beside the live one first: look with segbandit models list "

@@ -311,3 +311,30 @@ async def test_what_callers_write_is_shown_and_not_obeyed(
         assert ran.exit_code == 0, ran.output
         assert not set(nasty.replace(" ", "")) & set(ran.output) - set("]0;owned2J")
     assert r"\u001b]0;owned\u0007 \u202e \u009b2J" in outputs[2].output
+
+
+async def test_names_that_the_catalogue_does_not_have_are_said(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    await create(client)
+    floor = 'constraints.season={"actions": ["b", "bb"], "segments": ["one", "oen"], "floor": 0.01}'
+    ran = await bandits(database_url, "edit", "hero", "--set", floor)
+    assert ran.exit_code == 0, ran.output
+    assert (
+        "The catalogue has no action bb (constraints.season), segment oen (constraints.season)" in ran.output
+    )
+    ran = await bandits(database_url, "edit", "hero", "--set", "reward_wait=60")
+    assert "The catalogue has no" not in ran.output, "said once"
+    ran = await bandits(database_url, "edit", "hero", "--set", "actions.b=null")
+    assert "The catalogue has no action b (constraints.season)" in ran.output
+
+
+async def test_changes_at_80_columns_show_what_changed(client: httpx2.AsyncClient, database_url: str) -> None:
+    await create(client)
+    said = "alerts.action_share: null -> 0.05"
+    ran = await bandits(database_url, "edit", "hero", "--set", "alerts.action_share=0.05")
+    assert f"hero: {said}." in ran.output
+    environment = {"DATABASE_URL": database_url, "COLUMNS": "80"}
+    ran = await asyncio.to_thread(CliRunner().invoke, app, ["bandits", "changes", "hero"], env=environment)
+    rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
+    assert said.replace(" ", "") in "".join(row[6] for row in rows).replace(" ", "")
