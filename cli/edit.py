@@ -15,7 +15,7 @@ from bandit import catalogue
 from bandit.changes import Author, difference
 from bandit.errors import InvalidInputError, SetupError
 from bandit.settings import Settings
-from bandit.types import Bandit, BanditConfig
+from bandit.types import SHOWN_BESIDE, Bandit, BanditConfig
 from cli import unknown
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
@@ -36,7 +36,12 @@ Assignments = Annotated[
 ]
 File = Annotated[
     Path | None,
-    typer.Option(help="JSON with the fields to replace.", exists=True, dir_okay=False, show_default=False),
+    typer.Option(
+        help="JSON with the fields to replace, or what `bandits show` printed.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
 ]
 Editor = Annotated[
     str | None,
@@ -64,8 +69,9 @@ def edit(
     by, settings = author(who, why), prepared(data_dir)
     bandit = with_database(settings, lambda database: catalogue.get(database, bandit_key))
     if assignments or file:
-        given = _object(file.read_bytes()) if file else {}
-        changed = _changed(settings, bandit, assigned(_wanted(bandit), given, assignments or []), by)
+        given, version = _of_file(file, bandit) if file else ({}, bandit.newest_version)
+        wanted = assigned(_wanted(bandit), given, assignments or [])
+        changed = _changed(settings, bandit, wanted, by, version)
     else:
         changed = _edited(settings, bandit, editor, by)
     if changed == bandit:
@@ -151,7 +157,23 @@ def _object(text: bytes) -> dict[str, Any]:
     return convert(parse(text), dict[str, Any])
 
 
-def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Author) -> Bandit:
+def _of_file(file: Path, bandit: Bandit) -> tuple[dict[str, Any], int]:
+    """The fields to replace, and the newest version for which they were written.
+
+    The file may be what `bandits show` printed, of this bandit or of another one.
+    """
+    given = _object(file.read_bytes())
+    fields = {name: value for name, value in given.items() if name not in SHOWN_BESIDE}
+    if given.get("bandit_key") != bandit.bandit_key:
+        return fields, bandit.newest_version
+    if given.get("candidate") and given.get("policy") == msgspec.to_builtins(bandit.config.policy):
+        del fields["policy"]  # left as it was: the candidate's, which was asked for last, stays
+    return fields, convert(given.get("newest_version", bandit.newest_version), int)
+
+
+def _changed(
+    settings: Settings, bandit: Bandit, given: dict[str, Any], by: Author, expected_version: int
+) -> Bandit:
     """The bandit after the fields that differ were changed, unless somebody else changed something since."""
     before = _wanted(bandit)
     wanted = convert({**msgspec.to_builtins(before), **given}, BanditConfig)
@@ -165,7 +187,7 @@ def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Auth
     return with_database(
         settings,
         lambda database: catalogue.change(
-            database, bandit.bandit_key, fields, by, expected_version=bandit.newest_version
+            database, bandit.bandit_key, fields, by, expected_version=expected_version
         ),
     )
 
@@ -185,5 +207,8 @@ def _edited(settings: Settings, bandit: Bandit, editor: str | None, by: Author) 
             "--set FIELD=JSON or --file."
         )
     text = json.dumps(msgspec.to_builtins(_wanted(bandit)), indent=2, ensure_ascii=False) + "\n"
-    changed = edited(text.encode(), editor, lambda saved: _changed(settings, bandit, _object(saved), by))
-    return changed or bandit
+    version = bandit.newest_version
+    return (
+        edited(text.encode(), editor, lambda saved: _changed(settings, bandit, _object(saved), by, version))
+        or bandit
+    )

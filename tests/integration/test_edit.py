@@ -338,3 +338,29 @@ async def test_changes_at_80_columns_show_what_changed(client: httpx2.AsyncClien
     ran = await asyncio.to_thread(CliRunner().invoke, app, ["bandits", "changes", "hero"], env=environment)
     rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
     assert said.replace(" ", "") in "".join(row[6] for row in rows).replace(" ", "")
+
+
+async def test_what_show_prints_is_taken_as_a_file(
+    client: httpx2.AsyncClient, database_url: str, learn: Step, tmp_path: Path
+) -> None:
+    await create(client, reward_wait=600, **TERMINAL)
+    await play(client, 5)
+    await learn()
+    await client.patch("/v1/bandits/hero", json={"policy": DULL})
+    before, file = await now(client), tmp_path / "hero.json"
+    assert before["candidate"] is not None, "a policy asked for, not yet in force"
+    shown = await bandits(database_url, "show", "hero")
+    file.write_text(shown.output)
+    ran = await bandits(database_url, "edit", "hero", "--file", str(file))
+    assert (ran.exit_code, ran.output) == (0, "Nothing was changed.\n")
+    assert await now(client) == before
+    file.write_text(shown.output.replace('"reward_wait": 600.0', '"reward_wait": 60.0'))
+    ran = await bandits(database_url, "edit", "hero", "--file", str(file))
+    assert "hero: reward_wait: 600.0 -> 60.0." in ran.output
+    file.write_text(shown.output.replace('"reward_wait": 600.0', '"reward_wait": 30.0'))
+    ran = await bandits(database_url, "edit", "hero", "--file", str(file))
+    assert isinstance(ran.exception, ConflictError), "it was changed since the file was written"
+    assert (await now(client))["reward_wait"] == 60.0
+    await create(client, bandit_key="other")
+    ran = await bandits(database_url, "edit", "other", "--file", str(file))
+    assert "reward_wait: 600.0 -> 30.0" in ran.output, "of another bandit, whose versions mean nothing here"
