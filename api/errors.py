@@ -55,10 +55,21 @@ async def _framework(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         message = f"expected a path of this service, got {request.url.path!r}; see /docs."
         return _answer(404, "not_found", message, "path")
+    if error.status_code == 405 and request.method == "POST" and ":" in request.url.path:
+        there = ", ".join(_switches(request))
+        message = f"expected one of the switches {there}, got {request.url.path!r}."
+        return _answer(404, "not_found", message, "path")
     if error.status_code == 405:
         message = f"expected another method for {request.url.path!r}, got {request.method}; see /docs."
         return _answer(405, "method_not_allowed", message, "method", headers=error.headers)
     return _answer(error.status_code, "http_error", str(error.detail), None, headers=error.headers)
+
+
+def _switches(request: Request) -> list[str]:
+    """What a bandit's path may end with."""
+    start = "/v1/bandits/{bandit_key}:"
+    paths: list[str] = request.app.openapi()["paths"]
+    return sorted(f":{path.removeprefix(start)}" for path in paths if path.startswith(start))
 
 
 async def _parameters(_: Request, error: Exception) -> Response:

@@ -250,6 +250,12 @@ class Bandit(Value, frozen=True, kw_only=True):
         return max(self.config_version, self.candidate.config_version if self.candidate else 0)
 
 
+#: What is shown of a bandit beside its configuration; nobody sets it by a file.
+SHOWN_BESIDE = frozenset(
+    ("bandit_key", "config_version", "newest_version", "candidate", "archived", "created_at")
+)
+
+
 # --- decisions -------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,7 @@ from bandit import alerts as use_case
 from bandit.db.pool import Database
 from bandit.steering import Alert
 from cli.service import DataDir, prepared, with_database
+from cli.terminal import visible
 
 BanditKey = Annotated[
     str | None, typer.Argument(help="A bandit's key; without it, all in service.", show_default=False)
@@ -37,4 +38,4 @@ def alerts(bandit_key: BanditKey = None, limit: Limit = 20, data_dir: DataDir = 
         console.print("No open alerts.")
     for alert in (*opened, *past):
         state = ("open", "bold red") if alert.cleared_at is None else ("over", "dim")
-        console.print(Text.assemble(state, f" {alert.bandit_key}: {use_case.sentence(alert)}"))
+        console.print(Text.assemble(state, f" {alert.bandit_key}: {visible(use_case.sentence(alert))}"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +16,7 @@ from bandit.readiness import Between, Readiness
 from bandit.types import Bandit
 from cli.author import NOT_SAID, Who, Why, author
 from cli.service import DataDir, migrated, prepared, with_database
+from cli.terminal import print_json, visible
 
 app = typer.Typer(
     help="List, show, create, edit, pause and resume bandits; kill and revive actions.", no_args_is_help=True
@@ -50,7 +50,7 @@ def show(bandit_key: Key, data_dir: DataDir = None) -> None:
     Example: segbandit bandits show hero
     """
     bandit = with_database(prepared(data_dir), lambda database: catalogue.get(database, bandit_key))
-    Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
+    print_json(bandit_answer(bandit))
 
 
 @app.command()
@@ -80,7 +80,7 @@ def create(
     bandit = with_database(
         migrated(data_dir), lambda database: catalogue.create(database, bandit_key, wanted.config(), by)
     )
-    Console().print_json(msgspec.json.encode(bandit_answer(bandit)).decode())
+    print_json(bandit_answer(bandit))
 
 
 def _state(bandit: Bandit) -> str:
@@ -99,7 +99,7 @@ def readiness(bandit_key: Key, data_dir: DataDir = None) -> None:
     """
     found = with_database(prepared(data_dir), lambda database: rehearsal.readiness(database, bandit_key))
     console = Console(highlight=False)
-    console.print(found.verdict)
+    console.print(visible(found.verdict), markup=False)
     if found.decisions:
         console.print(_readiness(found))
 

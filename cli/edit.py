@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import msgspec
 import typer
 
@@ -16,12 +15,14 @@ from bandit import catalogue
 from bandit.changes import Author, difference
 from bandit.errors import InvalidInputError, SetupError
 from bandit.settings import Settings
-from bandit.types import Bandit, BanditConfig
+from bandit.types import SHOWN_BESIDE, Bandit, BanditConfig
+from cli import unknown
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
-from cli.errors import say_failed
+from cli.editor import edited
 from cli.service import DataDir, prepared, with_database
-from cli.switches import said
+from cli.switches import said, warn
+from cli.terminal import visible
 
 Assignments = Annotated[
     list[str] | None,
@@ -35,7 +36,12 @@ Assignments = Annotated[
 ]
 File = Annotated[
     Path | None,
-    typer.Option(help="JSON with the fields to replace.", exists=True, dir_okay=False, show_default=False),
+    typer.Option(
+        help="JSON with the fields to replace, or what `bandits show` printed.",
+        exists=True,
+        dir_okay=False,
+        show_default=False,
+    ),
 ]
 Editor = Annotated[
     str | None,
@@ -63,17 +69,17 @@ def edit(
     by, settings = author(who, why), prepared(data_dir)
     bandit = with_database(settings, lambda database: catalogue.get(database, bandit_key))
     if assignments or file:
-        given = _object(file.read_text()) if file else {}
-        changed = _changed(settings, bandit, assigned(_wanted(bandit), given, assignments or []), by)
+        given, version = _of_file(file, bandit) if file else ({}, bandit.newest_version)
+        wanted = assigned(_wanted(bandit), given, assignments or [])
+        changed = _changed(settings, bandit, wanted, by, version)
     else:
         changed = _edited(settings, bandit, editor, by)
     if changed == bandit:
         typer.echo("Nothing was changed.")
         return
-    typer.echo(
-        f"{bandit_key}: {said(difference(bandit, changed))}. Configuration {changed.config_version} is in "
-        "force."
-    )
+    what = visible(said(difference(bandit, changed)))
+    typer.echo(f"{bandit_key}: {what}. Configuration {changed.config_version} is in force.")
+    warn(unknown.warning(bandit.config, changed.config))
     if changed.candidate not in (None, bandit.candidate):
         typer.echo(
             "The changed policy is learned beside the live one first: look with segbandit models list "
@@ -126,6 +132,14 @@ def _put_item(
     old = next((item for item in items if item[id_field] == name), None)
     if value is None and not rest:
         return [item for item in items if item is not old]
+    if old is None and rest:
+        field = path.partition(".")[0]
+        raise InvalidInputError(
+            f"{path}: expected one of the {field} that are there "
+            f"({', '.join(item[id_field] for item in items) or 'none'}), got {name!r}; to add it, set the "
+            f"whole of it: --set '{field}.{name}={{...}}'.",
+            target=path,
+        )
     new = _put(old, rest, value, path, None)
     if isinstance(new, dict):
         new = {id_field: name, **new}
@@ -139,11 +153,27 @@ def _value(text: str) -> Any:
         return text
 
 
-def _object(text: str) -> dict[str, Any]:
-    return convert(parse(text.encode()), dict[str, Any])
+def _object(text: bytes) -> dict[str, Any]:
+    return convert(parse(text), dict[str, Any])
 
 
-def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Author) -> Bandit:
+def _of_file(file: Path, bandit: Bandit) -> tuple[dict[str, Any], int]:
+    """The fields to replace, and the newest version for which they were written.
+
+    The file may be what `bandits show` printed, of this bandit or of another one.
+    """
+    given = _object(file.read_bytes())
+    fields = {name: value for name, value in given.items() if name not in SHOWN_BESIDE}
+    if given.get("bandit_key") != bandit.bandit_key:
+        return fields, bandit.newest_version
+    if given.get("candidate") and given.get("policy") == msgspec.to_builtins(bandit.config.policy):
+        del fields["policy"]  # left as it was: the candidate's, which was asked for last, stays
+    return fields, convert(given.get("newest_version", bandit.newest_version), int)
+
+
+def _changed(
+    settings: Settings, bandit: Bandit, given: dict[str, Any], by: Author, expected_version: int
+) -> Bandit:
     """The bandit after the fields that differ were changed, unless somebody else changed something since."""
     before = _wanted(bandit)
     wanted = convert({**msgspec.to_builtins(before), **given}, BanditConfig)
@@ -157,7 +187,7 @@ def _changed(settings: Settings, bandit: Bandit, given: dict[str, Any], by: Auth
     return with_database(
         settings,
         lambda database: catalogue.change(
-            database, bandit.bandit_key, fields, by, expected_version=bandit.newest_version
+            database, bandit.bandit_key, fields, by, expected_version=expected_version
         ),
     )
 
@@ -176,11 +206,9 @@ def _edited(settings: Settings, bandit: Bandit, editor: str | None, by: Author) 
             "expected a terminal or an editor ($VISUAL or $EDITOR), got neither; name what to change by "
             "--set FIELD=JSON or --file."
         )
-    text: str | None = json.dumps(msgspec.to_builtins(_wanted(bandit)), indent=2, ensure_ascii=False) + "\n"
-    while True:
-        try:
-            text = click.edit(text, editor=editor, extension=".json")
-            return bandit if text is None else _changed(settings, bandit, _object(text), by)
-        except InvalidInputError as error:
-            say_failed(error.message)
-            typer.confirm("Go on editing?", default=True, abort=True)
+    text = json.dumps(msgspec.to_builtins(_wanted(bandit)), indent=2, ensure_ascii=False) + "\n"
+    version = bandit.newest_version
+    return (
+        edited(text.encode(), editor, lambda saved: _changed(settings, bandit, _object(saved), by, version))
+        or bandit
+    )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import typer
 
 from bandit.errors import SegbanditError, SetupError
+from cli.terminal import visible_lines
 
 #: Of a process stopped by Ctrl-C: 128 + SIGINT.
 _INTERRUPTED = 130
@@ -15,7 +16,7 @@ _INTERRUPTED = 130
 
 def say_failed(message: str) -> None:
     """The one line, on standard error, that a failed command ends with."""
-    typer.secho(f"segbandit: {message}", fg=typer.colors.RED, err=True)
+    typer.secho(f"segbandit: {visible_lines(message)}", fg=typer.colors.RED, err=True)
 
 
 @contextmanager

@@ -6,12 +6,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bandit import explain as explaining
 from bandit.explanation import Explanation
 from cli.service import DataDir, prepared, with_database
+from cli.terminal import cells, visible
 
 DecisionId = Annotated[str, typer.Argument(help="The decision's id.")]
 
@@ -23,11 +24,11 @@ def explain(decision_id: DecisionId, data_dir: DataDir = None) -> None:
     """
     found = with_database(prepared(data_dir), lambda db: explaining.explain(db, decision_id))
     console = Console(highlight=False)
-    console.print(escape(found.sentence))
-    console.print(escape(_facts(found)))
+    console.print(Text(visible(found.sentence)))
+    console.print(Text(visible(_facts(found))))
     if found.score is None:
         return
-    console.print(escape(_scores(found)))
+    console.print(Text(visible(_scores(found))))
     if found.reshaped_by:
         console.print(_reshaped(found))
     if found.features:
@@ -56,12 +57,12 @@ def _scores(found: Explanation) -> str:
 def _reshaped(found: Explanation) -> Table:
     table = Table("rule", "name", "moved the probability by")
     for one in found.reshaped_by:
-        table.add_row(one.kind, escape(one.name or ""), f"{one.moved_by:+.4f}")
+        table.add_row(*cells(one.kind, one.name or "", f"{one.moved_by:+.4f}"))
     return table
 
 
 def _features(found: Explanation) -> Table:
     table = Table("feature", "value", "moved the score by")
     for one in found.features:
-        table.add_row(escape(one.feature), escape(str(one.value)), f"{one.moved_by:+.4f}")
+        table.add_row(*cells(one.feature, str(one.value), f"{one.moved_by:+.4f}"))
     return table

@@ -15,6 +15,7 @@ from bandit.db.pool import Database
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
 from cli.service import DataDir, prepared, with_database
+from cli.terminal import cells
 
 app = typer.Typer(help="List, promote and roll back model versions.", no_args_is_help=True)
 Version = Annotated[int, typer.Argument(help="The model version.", min=1, max=2**31 - 1)]
@@ -86,7 +87,7 @@ def _branches(found: ModelList) -> Table:
             str(branch.newest_version),
             f"{branch.trained_through:,}",
             _compared(branch),
-            branch.reason,
+            *cells(branch.reason),
         )
     return table
 

@@ -9,7 +9,6 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.table import Column, Table
-from rich.text import Text
 
 from api.body import convert
 from bandit import catalogue, switches
@@ -20,6 +19,7 @@ from bandit.types import Bandit
 from cli.author import NOT_SAID, Who, Why, author
 from cli.bandits import Key
 from cli.service import DataDir, prepared, with_database
+from cli.terminal import cells, visible
 
 ActionId = Annotated[str | None, typer.Argument(help="The action's id.", show_default=False)]
 Segment = Annotated[str | None, typer.Option(help="All actions of this segment instead.", show_default=False)]
@@ -36,10 +36,10 @@ def pause(bandit_key: Key, why: Why = NOT_SAID, who: Who = None, data_dir: DataD
     by = author(who, why)
     bandit = with_database(prepared(data_dir), lambda db: switches.pause(db, bandit_key, by))
     typer.echo(
-        f"{bandit_key} is paused: {switches.baseline_served(bandit.config)} alone is served, "
+        f"{bandit_key} is paused: {visible(switches.baseline_served(bandit.config))} alone is served, "
         f"{_version(bandit)}."
     )
-    _warn(switches.warning(bandit.config))
+    warn(switches.warning(bandit.config))
 
 
 def resume(bandit_key: Key, why: Why = NOT_SAID, who: Who = None, data_dir: DataDir = None) -> None:
@@ -67,10 +67,10 @@ def kill(
     target, by = _target(action, segment), author(who, why)
     switched = with_database(prepared(data_dir), lambda db: switches.kill(db, bandit_key, target, by))
     typer.echo(
-        f"{target.name} is killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
-        f"{switched.baseline_served}."
+        f"{visible(target.name)} is killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
+        f"{visible(switched.baseline_served)}."
     )
-    _warn(switched.warning)
+    warn(switched.warning)
     _warn_of_unknown(switched, target)
 
 
@@ -89,10 +89,10 @@ def revive(
     target, by = _target(action, segment), author(who, why)
     switched = with_database(prepared(data_dir), lambda db: switches.revive(db, bandit_key, target, by))
     typer.echo(
-        f"{target.name} is not killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
-        f"{switched.baseline_served}."
+        f"{visible(target.name)} is not killed in {bandit_key}, {_version(switched.bandit)}. The baseline is "
+        f"{visible(switched.baseline_served)}."
     )
-    _warn(switched.warning)
+    warn(switched.warning)
     _warn_of_unknown(switched, target)
 
 
@@ -115,33 +115,55 @@ def changes(bandit_key: Key, limit: Limit = 20, data_dir: DataDir = None) -> Non
     async def run(database: Database) -> list[Change]:
         return await catalogue.changes(database, bandit_key, limit=limit)
 
-    table = Table(Column("when (UTC)", no_wrap=True), "who", "what", "why", "config", "in detail")
+    table = Table(
+        Column("when (UTC)", no_wrap=True),
+        "who",
+        "what",
+        "why",
+        "config",
+        Column("in detail", overflow="fold"),
+    )
     for change in with_database(prepared(data_dir), run):
         when = f"{change.changed_at:%Y-%m-%d %H:%M:%S}"
-        cells = (when, change.who, change.what, change.why, str(change.config_version), said(change.details))
-        table.add_row(*map(Text, cells))  # as it is: a reason may hold square brackets
+        config, detail = str(change.config_version), said(change.details)
+        table.add_row(*cells(when, change.who, change.what, change.why, config, detail))
     Console().print(table)
 
 
 def said(details: dict[str, Any]) -> str:
-    """What was changed in detail, for people.
+    """What was changed in detail, for people: of objects the fields that differ.
 
     >>> said({"paused": {"from": False, "to": True}, "actions": {"added": ["a", "b"]}})
     'paused: false -> true; actions: added a, b'
+    >>> said({"alerts": {"from": {"decisions": 500}, "to": {"decisions": 500, "action_share": 0.05}}})
+    'alerts.action_share: null -> 0.05'
     """
-    return "; ".join(f"{name}: {_said_of(value)}" for name, value in details.items())
+    return "; ".join(part for name, value in details.items() for part in _parts(name, value))
 
 
-def _said_of(value: Any) -> str:
-    if isinstance(value, dict) and value.keys() == {"from", "to"}:
-        return f"{_short(value['from'])} -> {_short(value['to'])}"
-    if isinstance(value, dict):
-        return ", ".join(f"{how} {', '.join(names)}" for how, names in value.items())
-    return str(value)
+def _parts(name: str, value: Any) -> list[str]:
+    if not isinstance(value, dict):
+        return [f"{name}: {value}"]
+    if value.keys() != {"from", "to"}:
+        return [f"{name}: " + ", ".join(f"{how} {', '.join(names)}" for how, names in value.items())]
+    return _differing(name, value["from"], value["to"])
 
 
-def _short(value: Any) -> str:
-    text = msgspec.json.encode(value).decode()
+def _differing(name: str, old: Any, new: Any) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return [
+            part
+            for field in {**old, **new}
+            if old.get(field) != new.get(field)
+            for part in _differing(f"{name}.{field}", old.get(field), new.get(field))
+        ]
+    shown, then = (msgspec.json.encode(each).decode() for each in (old, new))
+    if shown[:_SHOWN] != then[:_SHOWN]:  # else what differs would be cut off
+        shown, then = _short(shown), _short(then)
+    return [f"{name}: {shown} -> {then}"]
+
+
+def _short(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + " ..."
 
 
@@ -151,9 +173,10 @@ def _target(action: str | None, segment: str | None) -> Target:
     return convert({"action_id": action, "segment": segment}, Target)
 
 
-def _warn(warning: str | None) -> None:
+def warn(warning: str | None) -> None:
+    """Say it on standard error, if there is something to say."""
     if warning is not None:
-        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
+        typer.secho(visible(warning), fg=typer.colors.YELLOW, err=True)
 
 
 def _warn_of_unknown(switched: Switched, target: Target) -> None:
@@ -163,7 +186,7 @@ def _warn_of_unknown(switched: Switched, target: Target) -> None:
     kind = "segment" if target.action_id is None else "action_id"
     there = sorted({str(name) for a in switched.bandit.config.actions if (name := getattr(a, kind))})
     alike = get_close_matches(target.name, there, n=1)
-    _warn(
+    warn(
         f"The catalogue has no such {kind}: only what requests bring is meant by it. "
         + (f"Did you mean {alike[0]}?" if alike else f"It has {', '.join(there[:_NAMED]) or 'none'}.")
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from bandit.errors import SetupError
-from bandit.types import BanditConfig, PolicySettings
+from bandit.types import SHOWN_BESIDE, BanditConfig, PolicySettings
 from bandit.vw import check
 from simulations.policies import targets as policies
 from simulations.policies.targets import (
@@ -30,8 +30,8 @@ unboosted               the same without boosts, where the log carries them
 uniform                 every action alike
 fixed:ACTION[,ACTION]   always this action; where it is not offered, the next one
 default                 our default settings, learned along the log
-FILE.json               a policy's settings, or a bandit's configuration with all that steers it, learned
-                        along the log
+FILE.json               a policy's settings, or a bandit's configuration with all that steers it (as
+                        `segbandit bandits show` prints it), learned along the log
 FILE.csv                a segment table: columns named like context fields, and a column `action`
 MODULE:FUNCTION         a Python callable: (context, actions) -> one probability per action"""
 
@@ -76,8 +76,10 @@ def _named(name: str, reward_range: tuple[float, float]) -> Target:
 def _configured(path: Path, reward_range: tuple[float, float]) -> Target:
     try:
         data = path.read_bytes()
-        if "actions" in msgspec.json.decode(data, type=dict[str, object]):
-            return policies.of_config(path.stem, msgspec.json.decode(data, type=BanditConfig), reward_range)
+        fields = msgspec.json.decode(data, type=dict[str, object])
+        if "actions" in fields:
+            config = {name: value for name, value in fields.items() if name not in SHOWN_BESIDE}
+            return policies.of_config(path.stem, msgspec.convert(config, BanditConfig), reward_range)
         settings = msgspec.json.decode(data, type=PolicySettings)
     except (OSError, msgspec.MsgspecError) as error:
         raise SetupError(

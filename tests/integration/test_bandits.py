@@ -92,3 +92,6 @@ async def test_an_archived_bandit_decides_no_more_and_keeps_its_log(client: http
 async def test_unknown_paths_and_methods_have_the_same_error_shape(client: httpx2.AsyncClient) -> None:
     refused(await client.get("/v2/nothing"), 404, "not_found", "path")
     refused(await client.put("/v1/bandits", json={}), 405, "method_not_allowed", "method")
+    said = refused(await client.post("/v1/bandits/hero:explode", json={}), 404, "not_found", "path")
+    assert "one of the switches :archive, :kill, :pause, :resume, :revive, got" in said
+    refused(await client.put("/v1/bandits/hero:kill", json={}), 405, "method_not_allowed", "method")

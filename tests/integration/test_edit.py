@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import json
+import re
 import stat
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 from typer.testing import CliRunner, Result
 
-from bandit.errors import ConflictError, SegbanditError
+from bandit.errors import ConflictError, InvalidInputError, SegbanditError, SetupError
 from cli.main import app
 from tests.conftest import Step
 from tests.integration.helpers import create, decide
@@ -59,6 +60,15 @@ def written_editor(folder: Path, *steps: str) -> Path:
     )
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     return path
+
+
+def kept(ran: Result) -> dict[str, Any]:
+    """What was written in an editor, out of the file that the command named."""
+    found = re.search(r"What you wrote is kept in (.*)\.$", ran.output, re.MULTILINE)
+    assert found, ran.output
+    text = Path(found[1]).read_text()
+    Path(found[1]).unlink()
+    return dict(json.loads(text))
 
 
 async def test_what_was_changed_in_the_editor_is_in_force(
@@ -117,6 +127,35 @@ async def test_who_gives_up_changes_nothing(
     ran = await bandits(database_url, "edit", "hero", editor=editor, answers="n\n")
     assert ran.exit_code == 1
     assert "Go on editing?" in ran.output
+    assert kept(ran)["mode"] == "offline"
+    assert await now(client) == before
+
+
+@pytest.mark.parametrize("editor", ["false", "no-such-editor", "vi '"])
+async def test_an_editor_that_fails_changes_nothing(
+    client: httpx2.AsyncClient, database_url: str, editor: str
+) -> None:
+    before = await create(client)
+    ran = await bandits(database_url, "edit", "hero", "--editor", editor)
+    assert isinstance(ran.exception, SetupError)
+    assert "Nothing was changed." in ran.exception.message
+    assert await now(client) == before
+
+
+async def test_bytes_that_are_no_text_are_refused(
+    client: httpx2.AsyncClient, database_url: str, tmp_path: Path
+) -> None:
+    before = await create(client)
+    patch = tmp_path / "patch.json"
+    patch.write_bytes(b'{"mode": "\xff"}')
+    ran = await bandits(database_url, "edit", "hero", "--file", str(patch))
+    assert isinstance(ran.exception, InvalidInputError)
+    editor = tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\ncat {patch} > "$1"; touch -d 2040-01-01 "$1"\n')
+    editor.chmod(0o755)
+    ran = await bandits(database_url, "edit", "hero", editor=editor, answers="n\n")
+    assert ran.exit_code == 1
+    assert "segbandit: " in ran.output
     assert await now(client) == before
 
 
@@ -158,6 +197,9 @@ async def test_single_fields_and_files(client: httpx2.AsyncClient, database_url:
         ("speed=1", "is it misspelt?"),
         ("mode=offline", "mode: "),
         ("actions.b=7", "actions"),
+        ("actions.bb.enabled=false", "that are there (a, b, c), got 'bb'; to add it"),
+        ("constraints.season.floor=0.1", "that are there (none), got 'season'"),
+        ("boosts.sale.multiplier=2", "that are there (none), got 'sale'"),
         ("exploration_floor=0", "exploration_floor: "),
     ],
 )
@@ -183,6 +225,7 @@ async def test_nobodys_change_is_overwritten(
     ran = await bandits(database_url, "edit", "hero", editor=editor)
     assert isinstance(ran.exception, ConflictError)
     assert "somebody changed it meanwhile" in ran.exception.message
+    assert kept(ran)["mode"] == "apprentice"
     found = await now(client)
     assert (found["paused"], found["mode"]) == (True, "online")
     assert [one["what"] for one in await changes(client)] == ["paused", "created"]
@@ -246,3 +289,78 @@ async def test_what_to_kill_must_be_one_thing(database_url: str, how: str) -> No
         ran = await bandits(database_url, how, "hero", *arguments)
         assert ran.exit_code == 2
         assert "expected an action's id or --segment" in ran.output
+
+
+async def test_what_callers_write_is_shown_and_not_obeyed(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    nasty = "\x1b]0;owned\x07 \u202e \x9b2J"
+    await create(client, actions=[{"action_id": "a"}, {"action_id": f"b{nasty}"}])
+    made = await decide(client, context={f"field{nasty}": f"value{nasty}"})
+    await client.patch("/v1/bandits/hero", json={"mode": "apprentice", "who": f"me{nasty}", "why": nasty})
+    outputs = [
+        await bandits(database_url, *arguments)
+        for arguments in (("changes", "hero"), ("show", "hero"), ("kill", "hero", f"b{nasty}"))
+    ]
+    outputs.append(
+        await asyncio.to_thread(
+            CliRunner().invoke, app, ["explain", made["decision_id"]], env={"DATABASE_URL": database_url}
+        )
+    )
+    for ran in outputs:
+        assert ran.exit_code == 0, ran.output
+        assert not set(nasty.replace(" ", "")) & set(ran.output) - set("]0;owned2J")
+    assert r"\u001b]0;owned\u0007 \u202e \u009b2J" in outputs[2].output
+
+
+async def test_names_that_the_catalogue_does_not_have_are_said(
+    client: httpx2.AsyncClient, database_url: str
+) -> None:
+    await create(client)
+    floor = 'constraints.season={"actions": ["b", "bb"], "segments": ["one", "oen"], "floor": 0.01}'
+    ran = await bandits(database_url, "edit", "hero", "--set", floor)
+    assert ran.exit_code == 0, ran.output
+    assert (
+        "The catalogue has no action bb (constraints.season), segment oen (constraints.season)" in ran.output
+    )
+    ran = await bandits(database_url, "edit", "hero", "--set", "reward_wait=60")
+    assert "The catalogue has no" not in ran.output, "said once"
+    ran = await bandits(database_url, "edit", "hero", "--set", "actions.b=null")
+    assert "The catalogue has no action b (constraints.season)" in ran.output
+
+
+async def test_changes_at_80_columns_show_what_changed(client: httpx2.AsyncClient, database_url: str) -> None:
+    await create(client)
+    said = "alerts.action_share: null -> 0.05"
+    ran = await bandits(database_url, "edit", "hero", "--set", "alerts.action_share=0.05")
+    assert f"hero: {said}." in ran.output
+    environment = {"DATABASE_URL": database_url, "COLUMNS": "80"}
+    ran = await asyncio.to_thread(CliRunner().invoke, app, ["bandits", "changes", "hero"], env=environment)
+    rows = [line.split("│") for line in ran.output.splitlines() if line.startswith("│")]
+    assert said.replace(" ", "") in "".join(row[6] for row in rows).replace(" ", "")
+
+
+async def test_what_show_prints_is_taken_as_a_file(
+    client: httpx2.AsyncClient, database_url: str, learn: Step, tmp_path: Path
+) -> None:
+    await create(client, reward_wait=600, **TERMINAL)
+    await play(client, 5)
+    await learn()
+    await client.patch("/v1/bandits/hero", json={"policy": DULL})
+    before, file = await now(client), tmp_path / "hero.json"
+    assert before["candidate"] is not None, "a policy asked for, not yet in force"
+    shown = await bandits(database_url, "show", "hero")
+    file.write_text(shown.output)
+    ran = await bandits(database_url, "edit", "hero", "--file", str(file))
+    assert (ran.exit_code, ran.output) == (0, "Nothing was changed.\n")
+    assert await now(client) == before
+    file.write_text(shown.output.replace('"reward_wait": 600.0', '"reward_wait": 60.0'))
+    ran = await bandits(database_url, "edit", "hero", "--file", str(file))
+    assert "hero: reward_wait: 600.0 -> 60.0." in ran.output
+    file.write_text(shown.output.replace('"reward_wait": 600.0', '"reward_wait": 30.0'))
+    ran = await bandits(database_url, "edit", "hero", "--file", str(file))
+    assert isinstance(ran.exception, ConflictError), "it was changed since the file was written"
+    assert (await now(client))["reward_wait"] == 60.0
+    await create(client, bandit_key="other")
+    ran = await bandits(database_url, "edit", "other", "--file", str(file))
+    assert "reward_wait: 600.0 -> 30.0" in ran.output, "of another bandit, whose versions mean nothing here"

@@ -4,8 +4,8 @@ from typing import Any, get_args, get_type_hints
 
 from msgspec import UnsetType
 
-from api.schemas import BanditPatch
-from bandit.types import BanditConfig
+from api.schemas import BanditAnswer, BanditPatch
+from bandit.types import SHOWN_BESIDE, BanditConfig
 
 
 def test_each_field_of_a_configuration_can_be_changed_within_the_same_bounds() -> None:
@@ -15,6 +15,10 @@ def test_each_field_of_a_configuration_can_be_changed_within_the_same_bounds() -
     for field, hint in whole.items():
         wanted = {UnsetType, *_members(hint)}
         assert set(_members(patch[field])) == wanted, field
+
+
+def test_what_is_shown_beside_a_configuration_is_known_where_it_is_read_back() -> None:
+    assert set(BanditAnswer.__struct_fields__) - set(BanditConfig.__struct_fields__) == SHOWN_BESIDE
 
 
 def _members(hint: Any) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from bandit.types import Action, BanditConfig
 from cli.edit import assigned
 from cli.main import app
+from cli.switches import said
 
 CONFIG = BanditConfig(actions=[Action(action_id="a", features={"price": 1.0}), Action(action_id="b")])
 COMMANDS = typer.main.get_command(app).commands["bandits"].commands  # type: ignore[attr-defined]  # groups
@@ -37,6 +38,20 @@ def test_what_is_set_stands_where_it_was_set(path: list[str], value: Any) -> Non
     for name in ["novelty", *path]:
         found = found[name]
     assert found == value
+
+
+@given(st.dictionaries(words, values, min_size=1), words, st.integers(0, 9), st.integers(10, 19))
+def test_of_a_changed_object_the_differing_field_is_said(
+    same: dict[str, Any], field: str, old: int, new: int
+) -> None:
+    change = {"from": {"in": {**same, field: old}}, "to": {"in": {**same, field: new}}}
+    assert said({"alerts": change}) == f"alerts.in.{field}: {old} -> {new}"
+
+
+def test_what_differs_at_the_end_of_a_long_value_is_not_cut_off() -> None:
+    long = "x" * 100
+    assert said({"rule": {"from": f"{long}a", "to": f"{long}b"}}) == f'rule: "{long}a" -> "{long}b"'
+    assert said({"rule": {"from": None, "to": long}}).endswith("x ...")
 
 
 @given(words.filter(lambda name: name not in ("true", "false", "null")))

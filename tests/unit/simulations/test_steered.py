@@ -229,7 +229,10 @@ def test_bare_settings_stay_as_they_are_and_a_configuration_s_are_steered(tmp_pa
     config = BanditConfig(actions=ACTIONS, killed_actions=["b"])
     (tmp_path / "config.json").write_bytes(msgspec.json.encode(config))
     (tmp_path / "settings.json").write_bytes(msgspec.json.encode(PolicySettings()))
+    shown = {**msgspec.to_builtins(config), "bandit_key": "hero", "config_version": 3, "candidate": None}
+    (tmp_path / "shown.json").write_bytes(msgspec.json.encode(shown))
     steered, bare = (target(str(tmp_path / f"{name}.json"), UNIT) for name in ("config", "settings"))
+    assert target(str(tmp_path / "shown.json"), UNIT).distribution(row()) == steered.distribution(row())
     assert steered.distribution(row())[1] == 0.0
     assert bare.distribution(row())[1] > 0.0
     assert target("default", UNIT).distribution(row())[1] > 0.0
