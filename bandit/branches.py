@@ -27,7 +27,7 @@ from bandit.db.training import LogEntry
 from bandit.drift import Detector
 from bandit.errors import ModelRefusedError
 from bandit.fold import Fold, training_event
-from bandit.policy import FixedPolicy
+from bandit.policy import BaselinePolicy
 from bandit.rehearsal import Rehearsal
 from bandit.types import Bandit, BanditConfig, Branch, ModelVersion, TrainingEvent
 
@@ -280,7 +280,7 @@ class BranchFold:
                 return
             target = instead.served(self.fold.policy, self.bandit.config, decision)
         else:
-            baseline = FixedPolicy(self.bandit.config.baseline_action)
+            baseline = BaselinePolicy(self.bandit.config)
             target = baseline.distribution(decision.asked.context, decision.offered)
         weights = [t / p if p else math.inf for t, p in zip(target, decision.pmf, strict=True) if t]
         self._predicted.append(

@@ -7,7 +7,7 @@ from functools import lru_cache
 import structlog
 
 from bandit import shares
-from bandit.policy import FixedPolicy, Policy
+from bandit.policy import BaselinePolicy, Policy
 from bandit.types import BanditConfig, Decision
 
 _log = structlog.get_logger()
@@ -29,6 +29,7 @@ def served(policy: Policy, config: BanditConfig, decision: Decision) -> list[flo
     ...     asked=DecisionInput(), offered=offered, positions=[0, 1], pmf=[1.0, 0.0], chosen=0, draw=0.5,
     ...     model_version=0, config_version=1, mode="apprentice",
     ... )
+    >>> from bandit.policy import FixedPolicy
     >>> served(FixedPolicy("b"), config, decision)
     [0.1, 0.9]
     """
@@ -38,7 +39,7 @@ def served(policy: Policy, config: BanditConfig, decision: Decision) -> list[flo
         return shares.shaped(config, offered, wanted, context, decision.decided_at, decision.seen).pmf
     except Exception as error:
         _say_once(decision.bandit_key, decision.config_version, f"{type(error).__name__}: {error}")
-        return FixedPolicy(config.baseline_action).distribution(context, offered)
+        return BaselinePolicy(config).distribution(context, offered)
 
 
 @lru_cache(maxsize=256)
