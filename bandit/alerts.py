@@ -122,19 +122,40 @@ async def all_open(database: Database) -> list[Alert]:
 
 
 def sentence(alert: Alert) -> str:
-    """What happened, since when, and what to do, for the owner."""
-    value, bound = f"{alert.value:.3g}", f"{alert.bound:.3g}"
-    if alert.kind == "entropy":
-        what = f"The choices became one-sided: their evenness is {value}, below {bound}"
-        do = "If one action is to win, lower alerts.entropy; else give floors or raise exploration_floor."
-    elif alert.kind == "drift":
-        what = f"Rewards fell to {value} of their range, where {bound} was usual: the world has changed"
-        do = "See what changed; where it goes on changing, let the policy forget."
-    else:
-        kind = alert.kind.removesuffix("_share")
-        what = f"The share of {kind} {alert.target!r} while it is offered is {value}, below {bound}"
-        do = f"Give it a floor if it is to be seen, disable it if not, or lower alerts.{alert.kind}."
+    """What happened, since when, and what to do, for the owner; or what was, from when to when.
+
+    >>> from datetime import UTC, datetime
+    >>> alert = Alert(alert=1, bandit_key="hero", kind="segment_share", target="two", value=0.004, bound=0.01,
+    ...     seq=9_000, raised_at=datetime(2026, 7, 1, 12, tzinfo=UTC), cleared_at=None)
+    >>> print(sentence(alert).partition(" UTC")[0])
+    The share of segment 'two' while it is offered is 0.4 %, below 1 %, since 2026-07-01 12:00
+    """
+    what, do = _what(alert), _to_do(alert)
+    value, bound = f"{100 * alert.value:.3g} %", f"{100 * alert.bound:.3g} %"
     since = f"{alert.raised_at:%Y-%m-%d %H:%M}"
-    if alert.cleared_at is None:
-        return f"{what}, since {since} UTC. {do}"
-    return f"{what}, from {since} to {alert.cleared_at:%Y-%m-%d %H:%M} UTC; that is over."
+    if alert.cleared_at is not None:
+        usual = f"the usual {bound} of its range" if alert.kind == "drift" else bound
+        until = f"{alert.cleared_at:%Y-%m-%d %H:%M}"
+        return f"{what} was below {usual} from {since} to {until} UTC; last measured: {value}."
+    if alert.kind == "drift":
+        return f"{what} fell to {value} of its range, where {bound} was usual, since {since} UTC. {do}"
+    return f"{what} is {value}, below {bound}, since {since} UTC. {do}"
+
+
+def _what(alert: Alert) -> str:
+    if alert.kind == "drift":
+        return "The mean reward"
+    if alert.kind == "entropy":
+        return "The evenness of the choices"
+    return f"The share of {alert.kind.removesuffix('_share')} {alert.target!r} while it is offered"
+
+
+def _to_do(alert: Alert) -> str:
+    if alert.kind == "drift":
+        return "The world has changed: see what did; where it goes on changing, let the policy forget."
+    if alert.kind == "entropy":
+        return (
+            "Nearly everybody gets the same. If one action is to win, lower alerts.entropy; else give floors "
+            "or raise exploration_floor."
+        )
+    return f"Give it a floor if it is to be seen, disable it if not, or lower alerts.{alert.kind}."

@@ -157,7 +157,9 @@ async def test_drift_is_an_alert_until_as_many_decisions_passed_without_more(
         async with database.transaction() as connection:
             await alerts.drifted(connection, "hero", 50, before=0.4, after=after)
     (one,) = (await listed(client))["open"]
-    assert one["sentence"].startswith("Rewards fell to 0.1 of their range, where 0.4 was usual")
+    assert one["sentence"].startswith(
+        "The mean reward fell to 10 % of its range, where 40 % was usual, since "
+    )
     for still_open in (1, 0):
         await play(client, 60)
         await step_of_a_new_learner(database_url)
@@ -176,11 +178,18 @@ async def test_the_command_says_them_in_words(
         await alerts.report(connection, "hero", 7, ["action_share"], [found])
     for arguments in (["hero"], []):
         ran = await in_thread(database_url, "bandits", "alerts", *arguments)
-        assert "open hero: The share of action '[b]' while it is offered is 0.001, below 0.01" in ran.output
+        assert (
+            "open hero: The share of action '[b]' while it is offered is 0.1 %, below 1 %, since"
+            in ran.output
+        )
     async with database.transaction() as connection:
         await alerts.report(connection, "hero", 8, ["action_share"], [])
     ran = await in_thread(database_url, "bandits", "alerts", "hero")
-    assert "No open alerts.\nover hero: " in ran.output
+    assert (
+        "No open alerts.\nover hero: The share of action '[b]' while it is offered was below 1 % from"
+        in ran.output
+    )
+    assert "UTC; last measured: 0.1 %." in ran.output
 
 
 async def test_two_at_once_raise_one(client: httpx2.AsyncClient, database: Database) -> None:
