@@ -232,3 +232,4 @@ def _parts(config: BanditConfig) -> Iterator[tuple[Reshaper, str | None, BanditC
         yield "novelty", None, msgspec.structs.replace(config, novelty=None)
     if config.newcomers.share:
         yield "newcomers", None, msgspec.structs.replace(config, newcomers=Newcomers(share=0.0))
+    yield "exploration_floor", None, msgspec.structs.replace(config, exploration_floor=0.0)
