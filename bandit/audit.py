@@ -121,12 +121,15 @@ class _Auditor:
         archived = 0
         try:
             for decision in sorted(found.values(), key=lambda d: (d.config_version, d.model_version)):
-                serving = await self._served.at(decision.config_version, decision.model_version)
+                serving = await self._served.of(decision)
                 if serving is None:
                     archived += 1
                 elif difference := recompute.difference(serving, decision):
                     return _with(report, difference)
-        except (NotFoundError, BrokenLogError) as error:
+        except NotFoundError as error:
+            field = "config_version" if error.target == "config_version" else "model_version"
+            return _with(report, _not_here(decision.decision_id, field, getattr(decision, field)))
+        except BrokenLogError as error:
             return _with(report, _missing(error.target or "training_log", error))
         return msgspec.structs.replace(report, decisions=len(places) - archived, archived_decisions=archived)
 
@@ -211,10 +214,7 @@ class _Auditor:
             for fold in folds.values():
                 fold.close()
         if left := await by_version.left():
-            return _with(
-                report, Difference(target=f"decision {left.decision_id}: model_version",
-                                   logged=left.model_version, recomputed="a version of the bandit"),
-            )  # fmt: skip
+            return _with(report, _not_here(left.decision_id, "model_version", left.model_version))
         return report
 
     async def _dangling(
@@ -359,6 +359,12 @@ def _with(report: AuditReport, difference: Difference) -> AuditReport:
 def _unsealed(target: str) -> Difference:
     return Difference(
         target=target, logged="changed or removed after it was written", recomputed="as its seal says"
+    )
+
+
+def _not_here(decision_id: str, field: str, version: int) -> Difference:
+    return Difference(
+        target=f"decision {decision_id}: {field}", logged=version, recomputed=recompute.NOT_HERE
     )
 
 

@@ -33,7 +33,7 @@ async def explain(database: Database, decision_id: str) -> Explanation:
     """Why this decision came out as it did.
 
     Raises:
-        NotFoundError: there is none by that id.
+        NotFoundError: there is none by that id, or its model is not in this database.
         ArchivedError: its model's bytes are not kept, and what these are the fold of was archived.
         BrokenLogError: made again, it comes out otherwise, so nothing can be said of it.
     """
@@ -43,7 +43,7 @@ async def explain(database: Database, decision_id: str) -> Explanation:
             decision = await _logged(connection, decision_id)
             served = AsServed(connection, decision.bandit_key, chunk=SMALL_CHUNK)
             until_explained.enter_context(closing(served))
-            serving = await served.at(decision.config_version, decision.model_version)
+            serving = await served.of(decision)
             if serving is None:
                 raise await training.archived(connection, decision.bandit_key, 1)
             reward_range = await _reward_range(connection, served, decision)
@@ -232,3 +232,4 @@ def _parts(config: BanditConfig) -> Iterator[tuple[Reshaper, str | None, BanditC
         yield "novelty", None, msgspec.structs.replace(config, novelty=None)
     if config.newcomers.share:
         yield "newcomers", None, msgspec.structs.replace(config, newcomers=Newcomers(share=0.0))
+    yield "exploration_floor", None, msgspec.structs.replace(config, exploration_floor=0.0)

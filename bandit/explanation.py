@@ -7,10 +7,11 @@ from typing import Any, Literal
 
 from bandit.types import ServedMode, Side, Value
 
-Reshaper = Literal["boost", "constraint", "novelty", "newcomers"]
+Reshaper = Literal["boost", "constraint", "novelty", "newcomers", "exploration_floor"]
 #: The sentence names so many fields at most, and none that spoke for it less than this share of the first.
 _MOST_NAMED, _LEAST_SHARE = 3, 0.1
 _LONGEST_VALUE = 60
+_TO_LEARN = "This was chosen by chance, to learn how well it does."
 #: What has a lower probability is there mostly by chance.
 _MOSTLY = 0.5
 _OWNERS = "those who run this service"
@@ -135,11 +136,14 @@ def _chosen(found: Explanation, nameable: Sequence[str] | None) -> str:
         raised = None
     if found.alike and raised is None:
         return "This was chosen by chance, because nothing speaks for one choice more than for another now."
-    if found.explored and (found.alike or not found.favoured):
+    by_itself = found.favoured and not found.alike
+    if raised is not None and raised.kind == "exploration_floor" and not by_itself:
+        return _TO_LEARN
+    if found.explored and not by_itself:
         if raised is not None and raised.moved_by >= found.probability / 2:
             return f"This was chosen by chance; it comes up more often because {_WHY[raised.kind]}."
-        return "This was chosen by chance, to learn how well it does."
-    if not found.favoured or found.alike:
+        return _TO_LEARN
+    if not by_itself:
         why = _WHY[raised.kind] if raised else f"{_OWNERS} have set rules for what is shown"
         if found.probability < _MOSTLY:
             return f"This was chosen by chance; it comes up more often because {why}."
@@ -149,15 +153,23 @@ def _chosen(found: Explanation, nameable: Sequence[str] | None) -> str:
 
 def _for_itself(found: Explanation, nameable: Sequence[str] | None) -> str:
     """Why the policy wanted nothing more than this, and whether that was mostly chance all the same."""
-    by_policy = found.probability_by_policy
-    how = (
-        "because it" if by_policy is None or by_policy >= _MOSTLY else "by chance among several, of which it"
-    )
+    # What was excluded may do better, and may have been excluded for whom it is for.
+    narrowed = found.offered < found.actions
+    if _mostly_chance(found):
+        how = f"by chance among several{' that could be shown here' if narrowed else ''}, of which it"
+    else:
+        how = "because, of what could be shown here, it" if narrowed else "because it"
     spoke = list(_spoke_for(found))
     if not spoke or found.context_moved_by <= 0.0:
-        return f"{how} is expected to do best in general, whoever it is for"
+        return f"{how} is expected to do best{'' if narrowed else ' in general, whoever it is for'}"
     named = [_in_words(one) for one in spoke if nameable is None or _among(one.feature, nameable)]
     return f"{how} best suits what is known here" + (f": {_listed(named)}" if named else "")
+
+
+def _mostly_chance(found: Explanation) -> bool:
+    """Whether exploration, the policy's own and the floor's, left it less than `_MOSTLY`."""
+    by_floor = sum(one.moved_by for one in found.reshaped_by if one.kind == "exploration_floor")
+    return found.probability_by_policy is not None and found.probability_by_policy + by_floor < _MOSTLY
 
 
 def _among(feature: str, nameable: Sequence[str]) -> bool:

@@ -10,13 +10,15 @@ from bandit.branches import refolded
 from bandit.db import bandits, models
 from bandit.db.bandits import ConfigCache
 from bandit.db.pool import Connection
-from bandit.errors import ArchivedError, ModelRefusedError
+from bandit.errors import ArchivedError, ModelRefusedError, NotFoundError
 from bandit.policy import VwPolicy
 from bandit.serving import Serving, served_policy
 from bandit.types import Bandit, Decision, Value
 
 #: Lines of the log that are folded between two looks at other work, where others wait in the same process.
 SMALL_CHUNK = 10
+#: Of a version that a decision names.
+NOT_HERE = "not in this database: an imported log has no models of its original"
 
 
 class Difference(Value, frozen=True, kw_only=True):
@@ -58,6 +60,18 @@ class AsServed:
                 serving = Serving(bandit, await self._policy(bandit, model_version), model_version)
             self._last = ((config_version, model_version), serving)
         return self._last[1]
+
+    async def of(self, decision: Decision) -> Serving | None:
+        """What made this decision; see `at`."""
+        try:
+            return await self.at(decision.config_version, decision.model_version)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f"decision {decision.decision_id}: expected one whose model and configuration are in this "
+                f"database, got model {decision.model_version} and configuration {decision.config_version} "
+                f"({NOT_HERE}). Ask where it was made.",
+                target=error.target,
+            ) from error
 
     async def bandit(self, config_version: int) -> Bandit:
         """The bandit under this configuration.

@@ -152,8 +152,8 @@ def _warnings(found: Diagnosis) -> Iterator[str]:
     known = found.support.known_share
     if found.rounds and known < 1.0:
         yield (
-            f"The full distribution is logged for {100 * known:.0f} % of the rounds: support and "
-            "probabilities could be checked only in part."
+            f"The full distribution is logged for {round(known * found.rounds):,} of {found.rounds:,} "
+            "rounds: support and probabilities could be checked for those alone."
         )
 
 

@@ -98,11 +98,16 @@ class Steering:
             return
         if row.seen is None or wanted.actions.keys() - row.seen.actions.keys():
             what = "what its subject had been shown before, for caps, repetition limits and novelty"
-            raise self._refused(row, what, "a row that was logged without such limits")
+            raise self._refused(
+                row, what, "a row that was logged without such limits",
+                "evaluate the decisions since they were set (--since, --until)",
+            )  # fmt: skip
 
-    def _refused(self, row: Logged, expected: str, came: str) -> InvalidInputError:
+    def _refused(
+        self, row: Logged, expected: str, came: str, do: str = "leave the row out"
+    ) -> InvalidInputError:
         return InvalidInputError(
-            f"{self._name}: expected of row {row.row} {expected}, got {came}; leave the row out, or evaluate "
-            "the policy's settings alone.",
+            f"{self._name}: expected of row {row.row} {expected}, got {came}; {do}, or "
+            "evaluate the policy's settings alone.",
             target=self._name,
         )

@@ -181,7 +181,8 @@ def _support(found: Diagnosis) -> Iterator[Line]:
     )
     yield Line("Offers with probability zero", f"{support.zero_probabilities:,}", "", "known")
     known = support.known_share
-    yield Line("Rounds with the full distribution", percent(known), "100 %", _graded(False, known < 1.0))
+    share = percent(known) if known == 1.0 else f"{round(known * found.rounds):,} of {found.rounds:,}"
+    yield Line("Rounds with the full distribution", share, "100 %", _graded(False, known < 1.0))
 
 
 def _contradictions(found: Diagnosis) -> Line:

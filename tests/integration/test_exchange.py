@@ -12,7 +12,18 @@ import msgspec
 import pytest
 import vowpalwabbit
 
-from bandit import audit, catalogue, features, history, importing, parquet, rebuild, records
+from bandit import (
+    audit,
+    catalogue,
+    explain,
+    features,
+    history,
+    importing,
+    parquet,
+    rebuild,
+    recompute,
+    records,
+)
 from bandit.branches import BranchFold
 from bandit.changes import SOMEBODY, Author
 from bandit.db import bandits, models
@@ -123,6 +134,29 @@ async def test_nothing_is_lost_on_the_way(
     ):
         assert await there.fetch(seals) == await connection.fetch(seals)
     await there.close()
+
+
+async def test_a_copy_says_of_which_decisions_it_lacks_the_model(
+    client: httpx2.AsyncClient, learn: Step, database: Database, elsewhere: Database, tmp_path: Path
+) -> None:
+    await lived(client, learn)
+    learned = await decide(client, decision_id="by a model")
+    assert learned["model_version"] > 0
+    await reward(client, "by a model", value=1.0)
+    await learn()
+    await moved(database, elsewhere, tmp_path, "parquet")
+    found = (await audit.audit_decision(elsewhere, "by a model")).difference
+    assert found == recompute.Difference(
+        target="decision by a model: model_version",
+        logged=learned["model_version"],
+        recomputed="not in this database: an imported log has no models of its original",
+    )
+    everything = (await audit.audit_everything(elsewhere, "hero")).difference
+    assert everything is not None
+    assert everything.target.endswith("model_version")
+    assert everything.recomputed == found.recomputed
+    with pytest.raises(NotFoundError, match=r"decision by a model: .* an imported log has no models"):
+        await explain.explain(elsewhere, "by a model")
 
 
 async def test_the_service_goes_on_with_it(

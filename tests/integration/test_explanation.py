@@ -286,3 +286,23 @@ async def test_constraints_are_named_and_what_they_excluded_is_counted(
         "This was chosen by chance; it comes up more often because those who run this service have set how "
         "often it is shown."
     )
+
+
+async def test_what_was_barred_is_not_said_to_do_worse(client: httpx2.AsyncClient, learn: Step) -> None:
+    barred = {"name": "not here", "actions": ["b"], "eligible_if": "context.vip == false"}
+    await learned(client, learn, constraints=[barred])
+    asked = await decide(client, context={"vip": True})
+    found = await explained(client, asked["decision_id"])
+    assert (found["offered"], found["actions"]) == (2, 3)
+    assert "whoever it is for" not in found["sentence"]
+
+
+async def test_a_floor_that_leaves_all_to_chance_is_named(client: httpx2.AsyncClient, learn: Step) -> None:
+    await learned(client, learn, exploration_floor=1.0)
+    for number in range(10):
+        asked = await decide(client, context=CONTEXT | {"n": f"{number}"})
+        found = await explained(client, asked["decision_id"])
+        (moved,) = found["reshaped_by"]
+        assert moved["kind"] == "exploration_floor"
+        assert moved["moved_by"] == pytest.approx(1 / 3 - found["probability_by_policy"])
+        assert found["sentence"].startswith("This was chosen by chance")

@@ -19,6 +19,7 @@ VISITS = Moved(feature="visits_so_far", value=3.0, moved_by=0.1)
 TOPIC = Moved(feature="action.features.topic", side="action", value="shoes", moved_by=0.9)
 PROMOTED = Reshaped(kind="boost", name="summer sale", moved_by=0.3)
 FLOOR = Reshaped(kind="constraint", name="contract", moved_by=0.3)
+EXPLORATION = Reshaped(kind="exploration_floor", moved_by=0.3)
 WANT = "those who run this service want it to be shown more at the moment"
 
 
@@ -55,6 +56,33 @@ def said(**fields: Any) -> str:
         (
             {"features": [OS], "context_moved_by": -0.1},  # the rest of the context speaks against it
             "This was chosen because it is expected to do best in general, whoever it is for.",
+        ),
+        (
+            {"offered": 2},
+            "This was chosen because, of what could be shown here, it is expected to do best.",
+        ),
+        (
+            {"offered": 2, "features": [OS]},
+            "This was chosen because, of what could be shown here, it best suits what is known here: device "
+            "os: ios.",
+        ),
+        (
+            {"offered": 2, "probability": 0.36, "probability_by_policy": 0.36},
+            "This was chosen by chance among several that could be shown here, of which it is expected to do "
+            "best.",
+        ),
+        (  # an exploration floor of 1: whatever the policy wanted, all are drawn alike
+            {"favoured": False, "probability": 1 / 3, "reshaped_by": [EXPLORATION]},
+            "This was chosen by chance, to learn how well it does.",
+        ),
+        (
+            {
+                "probability": 1 / 3,
+                "probability_by_policy": 0.9,
+                "reshaped_by": [Reshaped(kind="exploration_floor", moved_by=1 / 3 - 0.9)],
+            },
+            "This was chosen by chance among several, of which it is expected to do best in general, whoever "
+            "it is for.",
         ),
         ({"favoured": False, "reshaped_by": [PROMOTED]}, f"This was chosen because {WANT}."),
         (

@@ -141,7 +141,7 @@ def test_limits_go_by_what_the_log_says_that_the_subject_had_been_shown() -> Non
 def test_a_row_that_does_not_say_what_limits_ask_is_refused(seen: Seen | None) -> None:
     actions = Personas().config.actions
     with pytest.raises(
-        InvalidInputError, match="under-test: expected of row 7 what its subject had been shown"
+        InvalidInputError, match=r"under-test: expected of row 7 what its subject had been shown.*--since"
     ):
         uniform(LIMITED, row(actions=actions, subject="s", seen=seen))
     assert sum(uniform(LIMITED, row(actions=actions, subject=None))) == pytest.approx(1.0)

@@ -141,6 +141,15 @@ def test_a_little_unsupported_mass_widens_the_interval_by_mass_times_reward_rang
     assert judge(CLEARLY_BETTER, found).refused, "without a range of rewards it may be off by anything"
 
 
+def test_rounds_without_a_distribution_are_counted() -> None:
+    found = healthy(0)
+    known = replace(found.support, known_share=1.0 - 1.0 / found.rounds)
+    (warning,) = (
+        one for one in judge(CLEARLY_BETTER, replace(found, support=known)).warnings if "full" in one
+    )
+    assert f"logged for {found.rounds - 1:,} of {found.rounds:,} rounds" in warning
+
+
 def with_mass(mass: float) -> Diagnosis:
     found = healthy(0)
     support = Support(known_share=1.0, unsupported_mass=mass, unsupported_rounds=mass, zero_probabilities=15)
