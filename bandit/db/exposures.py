@@ -20,7 +20,7 @@ async def hold(connection: Connection, pairs: Sequence[Pair]) -> datetime:
     There is at least one. Each is held by itself or, where there are many, all of their bandits as a whole.
     Locks are taken in one order by all, those of bandits first, so that two who hold several cannot wait for
     each other; take all of them at once. What is read in statements after this one is what others left.
-    The names differ from that by which a learner holds its bandit (`training.try_lock`), or all would wait for it.
+    Their names are none of a learner's (`training.try_lock`), so that nobody waits for it.
     """
     many = len(pairs) > _MOST_HELD
     bandits = sorted({bandit_key for bandit_key, _ in pairs})
