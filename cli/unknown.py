@@ -28,8 +28,10 @@ def _unknown(config: BanditConfig) -> list[tuple[str, str]]:
     """Each such name, and the constraint or boost where it stands."""
     actions = {action.action_id for action in config.actions}
     segments = {action.segment for action in config.actions}
-    rules = [(f"constraints.{each.name}", each) for each in config.constraints]
-    rules += [(f"boosts.{each.name}", each) for each in config.boosts]
+    rules = [
+        *((f"constraints.{each.name}", each) for each in config.constraints),
+        *((f"boosts.{each.name}", each) for each in config.boosts),
+    ]
     return [
         (name, place)
         for place, rule in rules
