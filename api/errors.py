@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -15,6 +16,7 @@ from api.schemas import ErrorAnswer, ErrorBody
 from bandit import errors
 
 _log = structlog.get_logger()
+_SWITCH = re.compile(r"/v1/bandits/[^/]*:[^/]*")
 _STATUS: dict[type[errors.SegbanditError], int] = {
     errors.InvalidInputError: 422,
     errors.TooLargeError: 413,
@@ -55,7 +57,7 @@ async def _framework(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         message = f"expected a path of this service, got {request.url.path!r}; see /docs."
         return _answer(404, "not_found", message, "path")
-    if error.status_code == 405 and request.method == "POST" and ":" in request.url.path:
+    if error.status_code == 405 and request.method == "POST" and _SWITCH.fullmatch(request.url.path):
         there = ", ".join(_switches(request))
         message = f"expected one of the switches {there}, got {request.url.path!r}."
         return _answer(404, "not_found", message, "path")

@@ -70,7 +70,7 @@ def test_every_command_did_what_it_says(steered: dict[str, Any]) -> None:
         "boosts: added overstock",
         "No open alerts.",
         "why-this",
-        "decisions, made again: the same, bit for bit.",
+        "reward events, made again: the same, bit for bit.",
     ):
         assert expected in said
     assert said.count("Nothing was changed.") == 1, "each other edit changes something"

@@ -94,4 +94,5 @@ async def test_unknown_paths_and_methods_have_the_same_error_shape(client: httpx
     refused(await client.put("/v1/bandits", json={}), 405, "method_not_allowed", "method")
     said = refused(await client.post("/v1/bandits/hero:explode", json={}), 404, "not_found", "path")
     assert "one of the switches :archive, :kill, :pause, :resume, :revive, got" in said
+    refused(await client.post("/v1/decisions/x:y", json={}), 405, "method_not_allowed", "method")
     refused(await client.put("/v1/bandits/hero:kill", json={}), 405, "method_not_allowed", "method")
